@@ -1,0 +1,78 @@
+/*
+ * web - a small HTTP server over a table of routes (adapter of civetweb, plain HTTP).
+ *
+ * Purpose    Serves metrics and the admin API. Bodies, headers, time and connections are bounded;
+ *            a method that a route does not have gets 405, an unknown path 404.
+ * Threads    Handlers run on civetweb's threads: they read a snapshot or queue a command, no more.
+ * Ownership  web_open copies nothing of the table: it must outlive the server.
+ */
+#ifndef COMMON_WEB_H
+#define COMMON_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/error.h"
+
+struct web_server;
+struct web_exchange; /* one request and its answer */
+
+enum web_method { WEB_GET = 1, WEB_POST = 2, WEB_PUT = 4, WEB_DELETE = 8 };
+
+typedef void (*web_handler)(struct web_exchange *x, void *context);
+
+struct web_route {
+    const char *path;    /* exact, or a prefix when it ends in "/" + "*": then web_path_rest */
+    unsigned methods;    /* enum web_method, or'ed; GET takes HEAD along */
+    bool changes;        /* it changes something: only a trusted local caller passes (see below) */
+    web_handler handler;
+};
+
+struct web_config {
+    const char *listen;   /* "localhost:6001", ":6001", "[::1]:6001", "0.0.0.0:0" */
+    unsigned threads;     /* 0: 16 */
+    uint64_t timeout_ns;  /* a request must arrive within it; 0: 5 s */
+    size_t body_max;      /* 0: 1 MiB */
+    void *context;        /* passed to every handler */
+};
+
+/* Opens the server; "localhost" listens on both loopback families where they exist.
+ * Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _IO with a sentence in *why. */
+enum prober_error web_open(struct web_server **out, const struct web_config *config,
+                           const struct web_route *routes, size_t count,
+                           struct prober_failure *why);
+/* The port that was bound (for port 0). */
+uint16_t web_port(const struct web_server *server);
+/* Stops accepting, waits for running handlers, frees. NULL is fine. */
+void web_close(struct web_server *server);
+/* Requests by status class (index 2: 2xx …), for metrics. */
+void web_counts(const struct web_server *server, uint64_t by_class[6]);
+
+/* The request. Strings are valid while the handler runs. */
+enum web_method web_method(const struct web_exchange *x);
+const char *web_path(const struct web_exchange *x);
+const char *web_path_rest(const struct web_exchange *x);
+/* The decoded value of a query parameter into out[room]; false when absent or too long. */
+bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room);
+const char *web_header(const struct web_exchange *x, const char *name); /* NULL when absent */
+struct prober_addr web_peer(const struct web_exchange *x);
+/* Reads the whole body (malloc'd, NUL-terminated). Errors: PROBER_ERR_RANGE over body_max (the
+ * handler then answers 413), _IO. */
+enum prober_error web_body(struct web_exchange *x, char **bytes, size_t *len);
+
+/* The answer: exactly one call. `type` is the Content-Type. */
+void web_reply(struct web_exchange *x, int status, const char *type, const void *bytes, size_t len);
+void web_reply_text(struct web_exchange *x, int status, const char *text);
+/* The same, with a Content-Encoding ("gzip"). */
+void web_reply_encoded(struct web_exchange *x, int status, const char *type, const char *encoding,
+                       const void *bytes, size_t len);
+/* True when the client accepts gzip (RFC 9110, section 12.5.3). */
+bool web_accepts_gzip(const struct web_exchange *x);
+
+/* A route with `changes` is answered 403, and the handler not called, unless the peer's address is
+ * loopback, Host is a loopback name or literal, and there is no Origin, Referer, Sec-Fetch-*,
+ * Forwarded or X-Forwarded-* header: a web page or a proxied caller changes nothing. */
+
+#endif

@@ -1,0 +1,209 @@
+/*
+ * wire - the messages between agents and the server (adapter of protobuf-c).
+ *
+ * Purpose    Encodes and decodes requests and replies, and checks every bound on the way in, so
+ *            that what comes out of a decode is safe to use: lengths, counts, UTF-8, ids, columns.
+ *            The schema is wire/probermesh.proto; it is versioned by adding fields only.
+ * Threads    Pure functions; a message belongs to one thread.
+ * Ownership  A decoded message owns all that it points to, until wire_*_free. To encode, fill a
+ *            struct whose pointers stay the caller's.
+ */
+#ifndef COMMON_WIRE_H
+#define COMMON_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/icmp_counts.h"
+#include "common/id.h"
+#include "common/strbuf.h"
+
+#define WIRE_PROTOCOL 1
+#define WIRE_REGION_MAX 128     /* bytes of a region's name */
+#define WIRE_TARGET_MAX 2048    /* bytes of a target */
+#define WIRE_TEXT_MAX 256       /* bytes of any other string */
+#define WIRE_ADDRESSES_MAX 16
+#define WIRE_CAPABILITIES_MAX 64
+#define WIRE_REPORT_ROWS_MAX 4096
+#define WIRE_REPORT_BINS_MAX (256u << 10)
+#define WIRE_ARRIVALS_MAX 16384
+#define WIRE_PLAN_TARGETS_MAX 200000
+
+/* Which call a request is. The values are those of the fields in the schema. */
+enum wire_call { WIRE_CALL_NONE = 0, WIRE_HELLO = 10, WIRE_SYNC = 11, WIRE_REPORT = 12 };
+
+enum wire_status {
+    WIRE_OK = 0,
+    WIRE_HELLO_NEEDED = 1, /* this connection has not said hello to this server boot */
+    WIRE_REFUSED = 2,      /* not wanted; the message says why and what to do */
+    WIRE_MALFORMED = 3,
+    WIRE_BUSY = 4,         /* a queue is full: try again later */
+    WIRE_NOT_KNOWN = 5     /* a call that this server does not have */
+};
+
+enum wire_address_mode { WIRE_ADDRESS_INTRANET = 0, WIRE_ADDRESS_PUBLIC = 1, WIRE_ADDRESS_GIVEN = 2 };
+
+enum wire_kind { WIRE_KIND_ICMP = 1, WIRE_KIND_HTTP = 2 };
+
+enum wire_outcome {
+    WIRE_APPLIED = 0,
+    WIRE_DUPLICATE = 1,     /* applied before under this server boot */
+    WIRE_BACKFILLED = 2,    /* too old for today's counters; recorded apart */
+    WIRE_UNKNOWN_TABLE = 3, /* a target number that was not named: send it again with all names */
+    WIRE_INVALID = 4        /* breaks a law of counts; not applied, do not send it again */
+};
+
+struct wire_hello {
+    const char *region;
+    const char *version;
+    const char *os;
+    const char *architecture;
+    enum wire_address_mode address_mode;
+    const char *const *addresses; /* [address_count], 0..WIRE_ADDRESSES_MAX */
+    size_t address_count;
+    uint64_t probe_interval_ns;
+    uint64_t probe_timeout_ns;
+    const char *const *capabilities;
+    size_t capability_count;
+};
+
+struct wire_hello_reply {
+    const char *server_id;
+    const char *observed_address;
+    uint32_t agent_number;
+    uint16_t hint_port;
+    uint64_t heartbeat_ns;
+    uint64_t aggregation_interval_ns;
+    const char *version;
+};
+
+struct wire_sync {
+    uint64_t plan_revision;
+    uint64_t spool_reports;
+    uint64_t spool_dropped;
+};
+
+struct wire_icmp_spec {
+    uint32_t payload_size;
+    uint32_t packet_count;
+    uint64_t interval_ns;
+    uint64_t timeout_ns;
+    uint32_t family;
+};
+
+struct wire_plan_entry {
+    uint32_t kind; /* enum wire_kind; a later kind is left to the caller to skip */
+    const char *region;
+    const char *const *targets; /* [target_count] */
+    size_t target_count;
+    bool control;
+    struct wire_icmp_spec icmp; /* for WIRE_KIND_ICMP */
+};
+
+struct wire_plan {
+    const struct wire_plan_entry *entries; /* [entry_count] */
+    size_t entry_count;
+};
+
+struct wire_sync_reply {
+    uint64_t plan_revision;
+    bool has_plan;
+    struct wire_plan plan;
+};
+
+struct wire_target_name {
+    uint32_t number;
+    uint32_t kind;
+    const char *region;
+    const char *target;
+    bool control;
+};
+
+/* One column per statistic, each NULL (all zeros) or [rows]. */
+#define WIRE_COUNT_COLUMN(name, help) const uint32_t *name;
+struct wire_icmp_columns {
+    ICMP_COUNTS(WIRE_COUNT_COLUMN)
+    const uint64_t *rtt_sum_ns;
+    const uint64_t *rtt_square_low;
+    const uint64_t *rtt_square_high;
+    const uint64_t *rtt_min_ns;
+    const uint64_t *rtt_max_ns;
+    const uint64_t *jitter_ns;
+    const uint64_t *resolve_ns;
+    const uint32_t *histogram_bins; /* the sum over the rows is bin_total */
+    const uint32_t *bin_step;       /* [bin_total] */
+    const uint32_t *bin_count;      /* [bin_total] */
+    size_t bin_total;
+};
+#undef WIRE_COUNT_COLUMN
+
+struct wire_arrivals {
+    const uint32_t *sender, *window, *count; /* [length] each */
+    size_t length;
+};
+
+struct wire_report {
+    uint64_t sequence;
+    uint32_t window;
+    uint64_t window_ns;
+    uint64_t age_ns;
+    const struct wire_target_name *names; /* [name_count] */
+    size_t name_count;
+    const uint32_t *target; /* [rows] */
+    size_t rows;            /* 0..WIRE_REPORT_ROWS_MAX */
+    struct wire_icmp_columns icmp;
+    struct wire_arrivals arrivals;
+};
+
+struct wire_report_reply {
+    uint64_t sequence;
+    enum wire_outcome outcome;
+};
+
+struct wire_request {
+    uint32_t protocol; /* WIRE_PROTOCOL, or a later one: then only known fields are read */
+    struct prober_id agent_id;
+    struct prober_id boot_id;
+    enum wire_call call; /* WIRE_CALL_NONE when it is one that we do not know */
+    union {
+        struct wire_hello hello;
+        struct wire_sync sync;
+        struct wire_report report;
+    } as;
+    void *memory; /* of a decoded message */
+};
+
+struct wire_reply {
+    uint32_t protocol;
+    struct prober_id server_boot_id;
+    uint32_t status; /* enum wire_status; an unknown one counts as WIRE_REFUSED */
+    const char *message; /* "" when there is none */
+    enum wire_call call; /* which of the bodies is filled; WIRE_CALL_NONE on errors */
+    union {
+        struct wire_hello_reply hello;
+        struct wire_sync_reply sync;
+        struct wire_report_reply report;
+    } as;
+    void *memory;
+};
+
+/* Append the encoded message to *out. Errors: PROBER_ERR_NOMEM, PROBER_ERR_RANGE (a bound above). */
+enum prober_error wire_request_encode(const struct wire_request *request, struct strbuf *out);
+enum prober_error wire_reply_encode(const struct wire_reply *reply, struct strbuf *out);
+
+/* Decode bytes[len] into *out. Errors: PROBER_ERR_PROTOCOL with a sentence that names the field in
+ * *why; PROBER_ERR_NOMEM. *out is untouched then. */
+enum prober_error wire_request_decode(const void *bytes, size_t len, struct wire_request *out,
+                                      struct prober_failure *why);
+enum prober_error wire_reply_decode(const void *bytes, size_t len, struct wire_reply *out,
+                                    struct prober_failure *why);
+/* Free what a decoded message owns; the struct itself is the caller's. Fine on a zeroed one. */
+void wire_request_free(struct wire_request *request);
+void wire_reply_free(struct wire_reply *reply);
+
+/* True for a non-empty, valid UTF-8 name of at most `max` bytes without control characters. */
+bool wire_name_is_valid(const char *text, size_t max);
+
+#endif

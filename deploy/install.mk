@@ -1,0 +1,1 @@
+# Installing: filled by the deployment part.

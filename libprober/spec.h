@@ -1,0 +1,59 @@
+/*
+ * spec - what to probe and how: the probe file, and the settings of each kind of probe.
+ *
+ * Purpose    Reads the probe file (root key prober_configs). All faults are reported, each with
+ *            file:line:key. Every entry is kept, also several of one region and kind.
+ * Threads    A spec belongs to one thread while it is made, then is read by many.
+ * Ownership  A probe_spec owns its entries and texts.
+ */
+#ifndef LIBPROBER_SPEC_H
+#define LIBPROBER_SPEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/error.h"
+#include "common/problems.h"
+
+/* Kinds of probe; their names ("icmp", "http") and parsers are a table in spec.c. */
+enum probe_kind { PROBE_ICMP, PROBE_HTTP, PROBE_KIND_COUNT };
+
+const char *probe_kind_name(enum probe_kind kind);
+
+#define ICMP_SPEC_PAYLOAD_DEFAULT 64
+#define ICMP_SPEC_COUNT_DEFAULT 64
+
+struct icmp_spec {
+    uint32_t payload_size; /* bytes after the ICMP header, 24..65000; <= 0 in the file: default */
+    uint32_t packet_count; /* probes a window, 1..65535; <= 0 in the file: default */
+    uint64_t interval_ns;  /* between probes of a burst; 0 (no key): spread over the window */
+    uint64_t timeout_ns;   /* 0: the agent's default, the smaller of 3 s and 0.8 x interval */
+    enum prober_family family; /* preferred_ip_protocol: ip4 (default) or ip6 */
+};
+
+/* The settings of an ICMP entry without an icmp block. */
+struct icmp_spec icmp_spec_default(void);
+
+struct probe_entry {
+    enum probe_kind kind;
+    char *region; /* of the targets; may be "" */
+    char **targets; /* [target_count], as written */
+    size_t target_count;
+    struct icmp_spec icmp; /* of PROBE_ICMP */
+    int line;
+};
+
+struct probe_spec {
+    struct probe_entry *entries; /* [count], in the file's order */
+    size_t count;
+};
+
+/* Errors: PROBER_ERR_SYNTAX and others, with the faults in `problems`; *out untouched then. */
+enum prober_error probe_spec_read_file(struct probe_spec **out, const char *path,
+                                       struct problems *problems);
+enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name, const char *text,
+                                       size_t len, struct problems *problems);
+void probe_spec_destroy(struct probe_spec *spec);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * ingest - applies agents' reports: each exactly once, each to the shard of its source region.
+ *
+ * Purpose    A shard is a thread that owns the state of some source regions, with no lock. It
+ *            decodes reports, checks their laws, keeps the newest window of each (agent, target)
+ *            cell for the gauges, and adds to the counters of the pair. A report is named by
+ *            (agent id, boot id, sequence): a second copy is acknowledged, and not counted.
+ * Threads    ingest_submit from any thread (it only queues); ingest_collect from the aggregate
+ *            thread; the rest from main().
+ * Ownership  Takes over calls and a session reference that are submitted; owns its cells.
+ */
+#ifndef SERVERD_INGEST_H
+#define SERVERD_INGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/id.h"
+#include "common/link.h"
+#include "common/wire.h"
+#include "serverd/mesh.h"
+#include "serverd/session.h"
+
+struct ingest;
+struct directory;
+
+struct ingest_config {
+    unsigned shards;                   /* 0: one per core, at most 8 */
+    size_t queue_capacity;             /* reports waiting per shard; 0: 1024 */
+    struct prober_id server_boot;
+    uint64_t aggregation_interval_ns;
+    unsigned series_cache_ratio;       /* a pair expires ratio x interval after its last window;
+                                          0: never */
+    size_t cells_max;                  /* (agent, target) cells over all shards; 0: 4,000,000 */
+};
+
+enum prober_error ingest_create(struct ingest **out, const struct ingest_config *config,
+                                struct prober_failure *why);
+/* The shard of a source region. */
+unsigned ingest_shard_of(const struct ingest *ingest, const char *region);
+/* Queues a report. `request` is a decoded WIRE_REPORT, taken over (and freed) as are `call` and the
+ * reference `session`; the shard replies to the call when the report is applied. When the queue is
+ * full it replies WIRE_BUSY at once and counts that. `call` may be NULL in tests and benches. */
+void ingest_submit(struct ingest *ingest, struct session *session, struct link_call *call,
+                   struct wire_request *request, uint64_t now_ns);
+/* Has every shard merge its cells at `now_ns` (monotonic), waits for all, and returns the mesh with one reference: every
+ * planned pair of the directory, and every other pair that is not expired. */
+enum prober_error ingest_collect(struct ingest *ingest, const struct directory *directory,
+                                 uint64_t now_ns, uint64_t now_real_ns, struct mesh **out);
+/* Stops the shards after what is queued has been applied, and frees. */
+void ingest_destroy(struct ingest *ingest);
+
+#endif
