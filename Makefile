@@ -47,13 +47,15 @@ libprober     := $(O)/libprober.a
 libagentd     := $(O)/libagentd.a
 libserverd    := $(O)/libserverd.a
 libprobermesh := $(O)/libprobermesh.a
-programs      := $(O)/bin/agentd $(O)/bin/serverd $(O)/bin/probermesh
+programs      := $(patsubst %/main.c,$(O)/bin/%,$(wildcard agentd/main.c serverd/main.c probermesh/main.c))
 
-.PHONY: all check check-unit check-integration bench fuzz install uninstall clean format help
+.PHONY: all check check-units-built check-unit check-integration bench fuzz install uninstall clean format help
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(programs) $(O)/test/lab/forwarder
+tools         := $(patsubst %.c,$(O)/%,$(wildcard test/lab/forwarder.c))
+
+all: $(programs) $(tools)
 
 help:
 	@echo 'make [all]         build agentd, serverd, probermesh into $(O)/bin'
@@ -118,6 +120,8 @@ $(O)/test/fuzz/replay_%: $(O)/test/fuzz/%.o $(O)/test/fuzz/replay.o $(archives)
 	$(CC) $(ldflags) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs_lib)
 
 check: check-unit check-integration
+
+check-units-built: $(units) $(replays)
 
 check-unit: $(units) $(replays)
 	test/run-unit $(O)
