@@ -8,9 +8,9 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
+comma   := ,
 # Each compiler and sanitizer has a tree of its own, so that no object is built twice in one.
 variant := $(filter-out gcc,$(notdir $(firstword $(CC))))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-comma   := ,
 O       ?= build$(if $(variant),/$(patsubst -%,%,$(variant)))
 
 cflags_lib := $(shell pkg-config --cflags libprotobuf-c libcjson libcurl libcares sqlite3 zlib yaml-0.1 2>/dev/null)
