@@ -46,7 +46,8 @@ bool prober_addr_equal(const struct prober_addr *a, const struct prober_addr *b)
 enum prober_addr_class prober_addr_classify(const struct prober_addr *addr);
 /* An IPv4-mapped IPv6 address becomes the IPv4 address; others stay. */
 struct prober_addr prober_addr_unmap(const struct prober_addr *addr);
-/* From and to socket addresses. `port` in host order. to_sockaddr returns the length used. */
+/* From and to socket addresses. `port` in host order (may be NULL). to_sockaddr returns the length
+ * used. Errors: PROBER_ERR_UNSUPPORTED for another family. */
 enum prober_error prober_addr_from_sockaddr(const struct sockaddr *sa, struct prober_addr *out,
                                             uint16_t *port);
 socklen_t prober_addr_to_sockaddr(const struct prober_addr *addr, uint16_t port,
