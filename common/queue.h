@@ -25,14 +25,16 @@ enum prober_error queue_push(struct queue *q, void *item);
  * UINT64_MAX: for ever) for the first. Returns how many; 0 after a timeout, or when the queue is
  * closed and empty. */
 size_t queue_pop(struct queue *q, void **items, size_t max, uint64_t timeout_ns);
-/* An eventfd that is readable while items wait, for consumers that poll; made on the first call,
- * owned by the queue. -1 when it cannot be made. */
+/* An eventfd that is readable while items wait and once the queue is closed, for consumers that
+ * poll: they never read it, they pop. Made on the first call, owned by the queue. -1 when it cannot
+ * be made. */
 int queue_fd(struct queue *q);
 size_t queue_depth(struct queue *q);
 /* How many pushes were refused because it was full. */
 uint64_t queue_refused(struct queue *q);
 /* Refuses further pushes and wakes every waiter. */
 void queue_close(struct queue *q);
+/* Frees the queue when nobody uses it any more; items in it are forgotten. NULL is fine. */
 void queue_destroy(struct queue *q);
 
 #endif
