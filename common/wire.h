@@ -21,15 +21,20 @@
 #include "common/strbuf.h"
 
 #define WIRE_PROTOCOL 1
+#define WIRE_BYTES_MAX (4u << 20)  /* of an encoded message */
 #define WIRE_REGION_MAX 128     /* bytes of a region's name */
 #define WIRE_TARGET_MAX 2048    /* bytes of a target */
 #define WIRE_TEXT_MAX 256       /* bytes of any other string */
+#define WIRE_MESSAGE_MAX 511    /* bytes of a reply's message: a prober_failure fits */
+#define WIRE_DURATION_MAX_NS (UINT64_C(366) * 86400 * 1000000000) /* of any duration */
 #define WIRE_ADDRESSES_MAX 16
 #define WIRE_CAPABILITIES_MAX 64
 #define WIRE_REPORT_ROWS_MAX 4096
 #define WIRE_REPORT_BINS_MAX (256u << 10)
 #define WIRE_ARRIVALS_MAX 16384
-#define WIRE_PLAN_TARGETS_MAX 200000
+#define WIRE_PLAN_TARGETS_MAX 200000 /* of all entries of a plan */
+#define WIRE_PLAN_ENTRIES_MAX 65536
+#define WIRE_NAMES_MAX WIRE_REPORT_ROWS_MAX
 
 /* Which call a request is. The values are those of the fields in the schema. */
 enum wire_call { WIRE_CALL_NONE = 0, WIRE_HELLO = 10, WIRE_SYNC = 11, WIRE_REPORT = 12 };
@@ -63,8 +68,8 @@ struct wire_hello {
     enum wire_address_mode address_mode;
     const char *const *addresses; /* [address_count], 0..WIRE_ADDRESSES_MAX */
     size_t address_count;
-    uint64_t probe_interval_ns;
-    uint64_t probe_timeout_ns;
+    uint64_t probe_interval_ns; /* from 1 */
+    uint64_t probe_timeout_ns;  /* from 1 */
     const char *const *capabilities;
     size_t capability_count;
 };
@@ -145,9 +150,9 @@ struct wire_arrivals {
 };
 
 struct wire_report {
-    uint64_t sequence;
+    uint64_t sequence;  /* from 1 */
     uint32_t window;
-    uint64_t window_ns;
+    uint64_t window_ns; /* from 1 */
     uint64_t age_ns;
     const struct wire_target_name *names; /* [name_count] */
     size_t name_count;
@@ -179,7 +184,7 @@ struct wire_reply {
     uint32_t protocol;
     struct prober_id server_boot_id;
     uint32_t status; /* enum wire_status; an unknown one counts as WIRE_REFUSED */
-    const char *message; /* "" when there is none */
+    const char *message; /* "" when there is none; cut on encoding where it is not valid text */
     enum wire_call call; /* which of the bodies is filled; WIRE_CALL_NONE on errors */
     union {
         struct wire_hello_reply hello;
@@ -189,7 +194,8 @@ struct wire_reply {
     void *memory;
 };
 
-/* Append the encoded message to *out. Errors: PROBER_ERR_NOMEM, PROBER_ERR_RANGE (a bound above). */
+/* Append the encoded message to *out. Errors: PROBER_ERR_NOMEM, PROBER_ERR_RANGE (a bound above, or
+ * anything else that the peer's decode would refuse). A string that is NULL counts as "". */
 enum prober_error wire_request_encode(const struct wire_request *request, struct strbuf *out);
 enum prober_error wire_reply_encode(const struct wire_reply *reply, struct strbuf *out);
 

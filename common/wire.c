@@ -1,0 +1,763 @@
+#include "common/wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/arena.h"
+#include "common/array.h"
+#include "probermesh.pb-c.h"
+
+/* What a decode takes first: enough for most messages, so that one malloc serves them. */
+#define FIRST_BLOCK(len) (4096 + 3 * ((len) < WIRE_BYTES_MAX ? (len) : 0))
+
+/* What a decoded message may take, so that a small message of many empty parts stays small. */
+#define REQUEST_MEMORY_MAX (32u << 20)
+#define REPLY_MEMORY_MAX (96u << 20)
+
+#define PAYLOAD_MAX 65507 /* of an IPv4 echo request: 65535 - 20 - 8 */
+
+typedef Probermesh__Wire__Request pb_request;
+typedef Probermesh__Wire__Reply pb_reply;
+typedef Probermesh__Wire__Hello pb_hello;
+typedef Probermesh__Wire__HelloReply pb_hello_reply;
+typedef Probermesh__Wire__Sync pb_sync;
+typedef Probermesh__Wire__SyncReply pb_sync_reply;
+typedef Probermesh__Wire__Plan pb_plan;
+typedef Probermesh__Wire__PlanEntry pb_plan_entry;
+typedef Probermesh__Wire__IcmpSpec pb_icmp_spec;
+typedef Probermesh__Wire__Report pb_report;
+typedef Probermesh__Wire__TargetName pb_target_name;
+typedef Probermesh__Wire__IcmpColumns pb_icmp_columns;
+typedef Probermesh__Wire__Arrivals pb_arrivals;
+typedef Probermesh__Wire__ReportReply pb_report_reply;
+
+/* ---- checks: the same ones before encoding and after decoding; the first failure stays ---- */
+
+struct check {
+    enum prober_error code; /* what a failure is called */
+    struct prober_failure *why;
+    bool failed;
+};
+
+static void check_that(struct check *c, bool good, const char *field, const char *rule)
+{
+    if (good || c->failed)
+        return;
+    c->failed = true;
+    prober_fail(c->why, c->code, "%s: %s", field, rule);
+}
+
+static void check_number(struct check *c, const char *field, uint64_t value, uint64_t min,
+                         uint64_t max)
+{
+    if (c->failed || (value >= min && value <= max))
+        return;
+    c->failed = true;
+    prober_fail(c->why, c->code,
+                "%s: %" PRIu64 " is out of range, %" PRIu64 " to %" PRIu64 " allowed", field, value,
+                min, max);
+}
+
+/* The bytes of one UTF-8 character at p (RFC 3629), 0 when it is malformed or a control character.
+ * It reads no further than the first malformed byte, so a NUL ends it. */
+static size_t character_len(const unsigned char *p)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t min;
+    } forms[] = {
+        {0x80, 0x00, 0x20}, {0xe0, 0xc0, 0xa0}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+
+    for (size_t len = 1; len <= ARRAY_LEN(forms); len++) {
+        uint32_t code = *p & (uint32_t)~forms[len - 1].mask;
+
+        if ((*p & forms[len - 1].mask) != forms[len - 1].lead)
+            continue;
+        for (size_t i = 1; i < len; i++) {
+            if ((p[i] & 0xc0) != 0x80)
+                return 0;
+            code = code << 6 | (p[i] & 0x3f);
+        }
+        if (code < forms[len - 1].min || code == 0x7f || (code >= 0xd800 && code <= 0xdfff) ||
+            code > 0x10ffff)
+            return 0;
+        return len;
+    }
+    return 0;
+}
+
+/* How much of `text` is valid: at most `max` bytes, none of a control character. */
+static size_t valid_prefix(const char *text, size_t max)
+{
+    size_t len = 0, step;
+
+    while ((step = character_len((const unsigned char *)text + len)) && len + step <= max)
+        len += step;
+    return len;
+}
+
+static bool is_text(const char *text, size_t max)
+{
+    return !text || text[valid_prefix(text, max)] == '\0';
+}
+
+bool wire_name_is_valid(const char *text, size_t max)
+{
+    return text && *text && is_text(text, max);
+}
+
+static void check_text(struct check *c, const char *field, const char *text)
+{
+    if (!c->failed && !is_text(text, WIRE_TEXT_MAX))
+        check_that(c, false, field, "not valid text, or too long");
+}
+
+static void check_name(struct check *c, const char *field, const char *text, size_t max)
+{
+    if (!c->failed && !wire_name_is_valid(text, max))
+        check_that(c, false, field, "empty, too long, or not valid UTF-8 text");
+}
+
+static void check_names(struct check *c, const char *field, const char *const *texts, size_t count,
+                        size_t max)
+{
+    check_number(c, field, count, 0, max);
+    for (size_t i = 0; i < count && !c->failed; i++)
+        check_name(c, field, texts[i], WIRE_TEXT_MAX);
+}
+
+static void check_hello(struct check *c, const struct wire_hello *hello)
+{
+    check_name(c, "hello.region", hello->region, WIRE_REGION_MAX);
+    check_text(c, "hello.version", hello->version);
+    check_text(c, "hello.os", hello->os);
+    check_text(c, "hello.architecture", hello->architecture);
+    check_number(c, "hello.address_mode", hello->address_mode, 0, WIRE_ADDRESS_GIVEN);
+    check_names(c, "hello.addresses", hello->addresses, hello->address_count, WIRE_ADDRESSES_MAX);
+    check_number(c, "hello.probe_interval_ns", hello->probe_interval_ns, 1, WIRE_DURATION_MAX_NS);
+    check_number(c, "hello.probe_timeout_ns", hello->probe_timeout_ns, 1, WIRE_DURATION_MAX_NS);
+    check_names(c, "hello.capabilities", hello->capabilities, hello->capability_count,
+                WIRE_CAPABILITIES_MAX);
+}
+
+static void check_report(struct check *c, const struct wire_report *report)
+{
+    check_number(c, "report.sequence", report->sequence, 1, UINT64_MAX);
+    check_number(c, "report.window_ns", report->window_ns, 1, WIRE_DURATION_MAX_NS);
+    check_number(c, "report.age_ns", report->age_ns, 0, WIRE_DURATION_MAX_NS);
+    check_number(c, "report.names", report->name_count, 0, WIRE_NAMES_MAX);
+    for (size_t i = 0; i < report->name_count && !c->failed; i++) {
+        check_name(c, "report.names.region", report->names[i].region, WIRE_REGION_MAX);
+        check_name(c, "report.names.target", report->names[i].target, WIRE_TARGET_MAX);
+    }
+    check_number(c, "report.target", report->rows, 0, WIRE_REPORT_ROWS_MAX);
+    check_number(c, "report.icmp.bin_step", report->icmp.bin_total, 0, WIRE_REPORT_BINS_MAX);
+    check_number(c, "report.arrivals", report->arrivals.length, 0, WIRE_ARRIVALS_MAX);
+}
+
+static void check_call(struct check *c, enum wire_call call)
+{
+    check_that(
+        c, call == WIRE_CALL_NONE || call == WIRE_HELLO || call == WIRE_SYNC || call == WIRE_REPORT,
+        "call", "not known");
+}
+
+static void check_request(struct check *c, const struct wire_request *request)
+{
+    check_number(c, "protocol", request->protocol, 1, UINT32_MAX);
+    check_call(c, request->call);
+    if (request->call == WIRE_HELLO)
+        check_hello(c, &request->as.hello);
+    else if (request->call == WIRE_REPORT)
+        check_report(c, &request->as.report);
+}
+
+static void check_plan_entry(struct check *c, const struct wire_plan_entry *e)
+{
+    check_name(c, "sync.plan.region", e->region, WIRE_REGION_MAX);
+    for (size_t k = 0; k < e->target_count && !c->failed; k++)
+        check_name(c, "sync.plan.targets", e->targets[k], WIRE_TARGET_MAX);
+    check_number(c, "sync.plan.icmp.payload_size", e->icmp.payload_size, 0, PAYLOAD_MAX);
+    check_number(c, "sync.plan.icmp.packet_count", e->icmp.packet_count, 0, UINT16_MAX);
+    check_number(c, "sync.plan.icmp.interval_ns", e->icmp.interval_ns, 0, WIRE_DURATION_MAX_NS);
+    check_number(c, "sync.plan.icmp.timeout_ns", e->icmp.timeout_ns, 0, WIRE_DURATION_MAX_NS);
+    check_that(c, e->icmp.family == 0 || e->icmp.family == 4 || e->icmp.family == 6,
+               "sync.plan.icmp.family", "not 0, 4 or 6");
+}
+
+static void check_plan(struct check *c, const struct wire_plan *plan)
+{
+    size_t targets = 0;
+
+    check_number(c, "sync.plan.entries", plan->entry_count, 0, WIRE_PLAN_ENTRIES_MAX);
+    for (size_t i = 0; i < plan->entry_count && !c->failed; i++) {
+        const struct wire_plan_entry *e = &plan->entries[i];
+
+        check_number(c, "sync.plan.targets", e->target_count, 0, WIRE_PLAN_TARGETS_MAX - targets);
+        targets += e->target_count;
+        /* A kind that came later has rules of its own; whoever does not know it skips it. */
+        if (e->kind <= WIRE_KIND_HTTP)
+            check_plan_entry(c, e);
+    }
+}
+
+static void check_hello_reply(struct check *c, const struct wire_hello_reply *hello)
+{
+    check_text(c, "hello.server_id", hello->server_id);
+    check_text(c, "hello.observed_address", hello->observed_address);
+    check_number(c, "hello.heartbeat_ns", hello->heartbeat_ns, 0, WIRE_DURATION_MAX_NS);
+    check_number(c, "hello.aggregation_interval_ns", hello->aggregation_interval_ns, 0,
+                 WIRE_DURATION_MAX_NS);
+    check_text(c, "hello.version", hello->version);
+}
+
+static void check_reply(struct check *c, const struct wire_reply *reply)
+{
+    check_number(c, "protocol", reply->protocol, 1, UINT32_MAX);
+    check_call(c, reply->call);
+    if (reply->call == WIRE_HELLO)
+        check_hello_reply(c, &reply->as.hello);
+    else if (reply->call == WIRE_SYNC && reply->as.sync.has_plan)
+        check_plan(c, &reply->as.sync.plan);
+}
+
+/* ---- encoding: protobuf-c's structs borrow what ours point to ---- */
+
+static char *borrow(const char *text)
+{
+    return text ? (char *)text : (char *)protobuf_c_empty_string;
+}
+
+static enum prober_error append_packed(const ProtobufCMessage *message, struct strbuf *out)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+
+    if (len > WIRE_BYTES_MAX)
+        return PROBER_ERR_RANGE;
+    strbuf_reserve(out, len);
+    if (!strbuf_ok(out))
+        return PROBER_ERR_NOMEM;
+    out->len += protobuf_c_message_pack(message, (uint8_t *)out->bytes + out->len);
+    out->bytes[out->len] = '\0';
+    return PROBER_OK;
+}
+
+static void encode_columns(const struct wire_report *report, pb_icmp_columns *to)
+{
+    const struct wire_icmp_columns *from = &report->icmp;
+
+#define LEND(field, count)                                                                         \
+    if (from->field) {                                                                             \
+        to->n_##field = (count);                                                                   \
+        to->field = (void *)from->field;                                                           \
+    }
+#define LEND_COUNT(field, help) LEND(field, report->rows)
+    ICMP_COUNTS(LEND_COUNT)
+    LEND(rtt_sum_ns, report->rows)
+    LEND(rtt_square_low, report->rows)
+    LEND(rtt_square_high, report->rows)
+    LEND(rtt_min_ns, report->rows)
+    LEND(rtt_max_ns, report->rows)
+    LEND(jitter_ns, report->rows)
+    LEND(resolve_ns, report->rows)
+    LEND(histogram_bins, report->rows)
+    LEND(bin_step, from->bin_total)
+    LEND(bin_count, from->bin_total)
+#undef LEND_COUNT
+#undef LEND
+}
+
+static enum prober_error encode_report(const struct wire_report *from, pb_report *to,
+                                       struct arena *arena)
+{
+    pb_target_name *names = arena_array(arena, from->name_count, sizeof(*names));
+
+    to->names = arena_array(arena, from->name_count, sizeof(pb_target_name *));
+    to->icmp = arena_alloc(arena, sizeof(*to->icmp));
+    to->arrivals = arena_alloc(arena, sizeof(*to->arrivals));
+    if (!names || !to->names || !to->icmp || !to->arrivals)
+        return PROBER_ERR_NOMEM;
+    to->n_names = from->name_count;
+    for (size_t i = 0; i < from->name_count; i++) {
+        probermesh__wire__target_name__init(&names[i]);
+        names[i].number = from->names[i].number;
+        names[i].kind = from->names[i].kind;
+        names[i].region = borrow(from->names[i].region);
+        names[i].target = borrow(from->names[i].target);
+        names[i].control = from->names[i].control;
+        to->names[i] = &names[i];
+    }
+    to->sequence = from->sequence;
+    to->window = from->window;
+    to->window_ns = from->window_ns;
+    to->age_ns = from->age_ns;
+    to->n_target = from->rows;
+    to->target = (uint32_t *)from->target;
+    probermesh__wire__icmp_columns__init(to->icmp);
+    encode_columns(from, to->icmp);
+    probermesh__wire__arrivals__init(to->arrivals);
+    to->arrivals->n_sender = to->arrivals->n_window = to->arrivals->n_count = from->arrivals.length;
+    to->arrivals->sender = (uint32_t *)from->arrivals.sender;
+    to->arrivals->window = (uint32_t *)from->arrivals.window;
+    to->arrivals->count = (uint32_t *)from->arrivals.count;
+    return PROBER_OK;
+}
+
+static void encode_hello(const struct wire_hello *from, pb_hello *to)
+{
+    to->region = borrow(from->region);
+    to->version = borrow(from->version);
+    to->os = borrow(from->os);
+    to->architecture = borrow(from->architecture);
+    to->address_mode = from->address_mode;
+    to->n_addresses = from->address_count;
+    to->addresses = (char **)from->addresses;
+    to->probe_interval_ns = from->probe_interval_ns;
+    to->probe_timeout_ns = from->probe_timeout_ns;
+    to->n_capabilities = from->capability_count;
+    to->capabilities = (char **)from->capabilities;
+}
+
+enum prober_error wire_request_encode(const struct wire_request *request, struct strbuf *out)
+{
+    struct check c = {.code = PROBER_ERR_RANGE};
+    struct arena *arena = arena_create(4096, SIZE_MAX);
+    pb_request to = PROBERMESH__WIRE__REQUEST__INIT;
+    pb_hello hello = PROBERMESH__WIRE__HELLO__INIT;
+    pb_sync sync = PROBERMESH__WIRE__SYNC__INIT;
+    pb_report report = PROBERMESH__WIRE__REPORT__INIT;
+    enum prober_error err = arena ? PROBER_OK : PROBER_ERR_NOMEM;
+
+    check_request(&c, request);
+    if (c.failed)
+        err = PROBER_ERR_RANGE;
+    if (err)
+        goto out;
+    to.protocol = request->protocol;
+    to.agent_id = (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)request->agent_id.bytes};
+    to.boot_id = (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)request->boot_id.bytes};
+    if (request->call == WIRE_HELLO) {
+        encode_hello(&request->as.hello, &hello);
+        to.hello = &hello;
+    } else if (request->call == WIRE_SYNC) {
+        sync.plan_revision = request->as.sync.plan_revision;
+        sync.spool_reports = request->as.sync.spool_reports;
+        sync.spool_dropped = request->as.sync.spool_dropped;
+        to.sync = &sync;
+    } else if (request->call == WIRE_REPORT) {
+        err = encode_report(&request->as.report, &report, arena);
+        to.report = &report;
+    }
+    if (!err)
+        err = append_packed(&to.base, out);
+out:
+    arena_destroy(arena);
+    return err;
+}
+
+static enum prober_error encode_plan(const struct wire_plan *from, pb_plan *to, struct arena *arena)
+{
+    pb_plan_entry *entries = arena_array(arena, from->entry_count, sizeof(*entries));
+    pb_icmp_spec *specs = arena_array(arena, from->entry_count, sizeof(*specs));
+
+    to->entries = arena_array(arena, from->entry_count, sizeof(pb_plan_entry *));
+    if (!entries || !specs || !to->entries)
+        return PROBER_ERR_NOMEM;
+    to->n_entries = from->entry_count;
+    for (size_t i = 0; i < from->entry_count; i++) {
+        const struct wire_plan_entry *e = &from->entries[i];
+
+        probermesh__wire__plan_entry__init(&entries[i]);
+        entries[i].kind = e->kind;
+        entries[i].region = borrow(e->region);
+        entries[i].n_targets = e->target_count;
+        entries[i].targets = (char **)e->targets;
+        entries[i].control = e->control;
+        to->entries[i] = &entries[i];
+        if (e->kind != WIRE_KIND_ICMP)
+            continue;
+        probermesh__wire__icmp_spec__init(&specs[i]);
+        specs[i].payload_size = e->icmp.payload_size;
+        specs[i].packet_count = e->icmp.packet_count;
+        specs[i].interval_ns = e->icmp.interval_ns;
+        specs[i].timeout_ns = e->icmp.timeout_ns;
+        specs[i].family = e->icmp.family;
+        entries[i].icmp = &specs[i];
+    }
+    return PROBER_OK;
+}
+
+static void encode_hello_reply(const struct wire_hello_reply *from, pb_hello_reply *to)
+{
+    to->server_id = borrow(from->server_id);
+    to->observed_address = borrow(from->observed_address);
+    to->agent_number = from->agent_number;
+    to->hint_port = from->hint_port;
+    to->heartbeat_ns = from->heartbeat_ns;
+    to->aggregation_interval_ns = from->aggregation_interval_ns;
+    to->version = borrow(from->version);
+}
+
+enum prober_error wire_reply_encode(const struct wire_reply *reply, struct strbuf *out)
+{
+    struct check c = {.code = PROBER_ERR_RANGE};
+    char message[WIRE_MESSAGE_MAX + 1];
+    struct arena *arena = arena_create(4096, SIZE_MAX);
+    pb_reply to = PROBERMESH__WIRE__REPLY__INIT;
+    pb_hello_reply hello = PROBERMESH__WIRE__HELLO_REPLY__INIT;
+    pb_sync_reply sync = PROBERMESH__WIRE__SYNC_REPLY__INIT;
+    pb_plan plan = PROBERMESH__WIRE__PLAN__INIT;
+    pb_report_reply report = PROBERMESH__WIRE__REPORT_REPLY__INIT;
+    enum prober_error err = arena ? PROBER_OK : PROBER_ERR_NOMEM;
+
+    check_reply(&c, reply);
+    if (c.failed)
+        err = PROBER_ERR_RANGE;
+    if (err)
+        goto out;
+    snprintf(message, valid_prefix(borrow(reply->message), WIRE_MESSAGE_MAX) + 1, "%s",
+             borrow(reply->message));
+    to.protocol = reply->protocol;
+    to.server_boot_id =
+        (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)reply->server_boot_id.bytes};
+    to.status = reply->status;
+    to.message = message;
+    if (reply->call == WIRE_HELLO) {
+        encode_hello_reply(&reply->as.hello, &hello);
+        to.hello = &hello;
+    } else if (reply->call == WIRE_SYNC) {
+        sync.plan_revision = reply->as.sync.plan_revision;
+        sync.plan = reply->as.sync.has_plan ? &plan : NULL;
+        err = sync.plan ? encode_plan(&reply->as.sync.plan, &plan, arena) : PROBER_OK;
+        to.sync = &sync;
+    } else if (reply->call == WIRE_REPORT) {
+        report.sequence = reply->as.report.sequence;
+        report.outcome = reply->as.report.outcome;
+        to.report = &report;
+    }
+    if (!err)
+        err = append_packed(&to.base, out);
+out:
+    arena_destroy(arena);
+    return err;
+}
+
+/* ---- decoding: protobuf-c's structs and ours live in one arena ---- */
+
+static void *take_from_arena(void *arena, size_t size)
+{
+    return arena_alloc(arena, size);
+}
+
+static void leave_to_arena(void *arena, void *piece)
+{
+    (void)arena;
+    (void)piece;
+}
+
+/* Unpacks a message; NULL with *why filled when it cannot be. */
+static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
+                                size_t len, struct arena *arena, struct prober_failure *why)
+{
+    ProtobufCAllocator allocator = {take_from_arena, leave_to_arena, arena};
+    ProtobufCMessage *message = NULL;
+
+    if (len > WIRE_BYTES_MAX) {
+        prober_fail(why, PROBER_ERR_PROTOCOL, "the message has %zu bytes, %u allowed", len,
+                    WIRE_BYTES_MAX);
+        return NULL;
+    }
+    message = protobuf_c_message_unpack(type, &allocator, len, bytes);
+    if (!message && arena_is_over_limit(arena))
+        prober_fail(why, PROBER_ERR_PROTOCOL, "the message has too many parts");
+    else if (!message)
+        prober_fail(why, PROBER_ERR_PROTOCOL, "the message is cut short or not protobuf");
+    return message;
+}
+
+static enum prober_error decode_id(const ProtobufCBinaryData *from, struct prober_id *to,
+                                   const char *field, struct prober_failure *why)
+{
+    if (from->len != PROBER_ID_LEN)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "%s: %zu bytes instead of %d", field,
+                           from->len, PROBER_ID_LEN);
+    memcpy(to->bytes, from->data, PROBER_ID_LEN);
+    return PROBER_OK;
+}
+
+/* Which of the bodies is there. Errors: more than one. */
+static enum prober_error decode_call(const void *hello, const void *sync, const void *report,
+                                     enum wire_call *call, struct prober_failure *why)
+{
+    if (!!hello + !!sync + !!report > 1)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "the message holds more than one call");
+    *call = hello ? WIRE_HELLO : sync ? WIRE_SYNC : report ? WIRE_REPORT : WIRE_CALL_NONE;
+    return PROBER_OK;
+}
+
+static void decode_hello(const pb_hello *from, struct wire_hello *to)
+{
+    to->region = from->region;
+    to->version = from->version;
+    to->os = from->os;
+    to->architecture = from->architecture;
+    to->address_mode = (enum wire_address_mode)from->address_mode;
+    to->addresses = (const char *const *)from->addresses;
+    to->address_count = from->n_addresses;
+    to->probe_interval_ns = from->probe_interval_ns;
+    to->probe_timeout_ns = from->probe_timeout_ns;
+    to->capabilities = (const char *const *)from->capabilities;
+    to->capability_count = from->n_capabilities;
+}
+
+static enum prober_error decode_arrivals(const pb_arrivals *from, struct wire_arrivals *to,
+                                         struct prober_failure *why)
+{
+    if (!from)
+        return PROBER_OK;
+    if (from->n_window != from->n_sender || from->n_count != from->n_sender)
+        return prober_fail(why, PROBER_ERR_PROTOCOL,
+                           "report.arrivals: columns of %zu, %zu and %zu values", from->n_sender,
+                           from->n_window, from->n_count);
+    *to = (struct wire_arrivals){from->sender, from->window, from->count, from->n_sender};
+    return PROBER_OK;
+}
+
+static enum prober_error decode_columns(const pb_icmp_columns *from, size_t rows,
+                                        struct wire_icmp_columns *to, struct prober_failure *why)
+{
+    uint64_t bins = 0;
+
+    for (size_t i = 0; i < from->n_histogram_bins; i++)
+        bins += from->histogram_bins[i];
+#define TAKE(field, count)                                                                         \
+    if (from->n_##field != 0 && from->n_##field != (count))                                        \
+        return prober_fail(why, PROBER_ERR_PROTOCOL,                                               \
+                           "report.icmp." #field ": %zu values instead of %" PRIu64,               \
+                           from->n_##field, (uint64_t)(count));                                    \
+    to->field = from->n_##field ? from->field : NULL;
+#define TAKE_COUNT(field, help) TAKE(field, rows)
+    ICMP_COUNTS(TAKE_COUNT)
+    TAKE(rtt_sum_ns, rows)
+    TAKE(rtt_square_low, rows)
+    TAKE(rtt_square_high, rows)
+    TAKE(rtt_min_ns, rows)
+    TAKE(rtt_max_ns, rows)
+    TAKE(jitter_ns, rows)
+    TAKE(resolve_ns, rows)
+    TAKE(histogram_bins, rows)
+    TAKE(bin_step, bins)
+    TAKE(bin_count, bins)
+#undef TAKE_COUNT
+#undef TAKE
+    if (bins && (!to->bin_step || !to->bin_count))
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "report.icmp: %" PRIu64 " bins, but no values",
+                           bins);
+    to->bin_total = bins;
+    return PROBER_OK;
+}
+
+static enum prober_error decode_report(const pb_report *from, struct wire_report *to,
+                                       struct arena *arena, struct prober_failure *why)
+{
+    struct wire_target_name *names;
+    enum prober_error err;
+
+    if (from->n_target > WIRE_REPORT_ROWS_MAX || from->n_names > WIRE_NAMES_MAX)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "report: %zu rows and %zu names, %d allowed",
+                           from->n_target, from->n_names, WIRE_REPORT_ROWS_MAX);
+    names = arena_array(arena, from->n_names, sizeof(*names));
+    if (!names)
+        return prober_fail(why, PROBER_ERR_NOMEM, "report.names: out of memory");
+    for (size_t i = 0; i < from->n_names; i++) {
+        const pb_target_name *name = from->names[i];
+
+        names[i] = (struct wire_target_name){name->number, name->kind, name->region, name->target,
+                                             name->control};
+    }
+    to->sequence = from->sequence;
+    to->window = from->window;
+    to->window_ns = from->window_ns;
+    to->age_ns = from->age_ns;
+    to->names = names;
+    to->name_count = from->n_names;
+    to->target = from->target;
+    to->rows = from->n_target;
+    err = decode_arrivals(from->arrivals, &to->arrivals, why);
+    if (!err && from->icmp)
+        err = decode_columns(from->icmp, to->rows, &to->icmp, why);
+    return err;
+}
+
+static enum prober_error decode_request(const pb_request *from, struct wire_request *to,
+                                        struct arena *arena, struct prober_failure *why)
+{
+    struct check c = {.code = PROBER_ERR_PROTOCOL, .why = why};
+    enum prober_error err = decode_id(&from->agent_id, &to->agent_id, "agent_id", why);
+
+    if (!err)
+        err = decode_id(&from->boot_id, &to->boot_id, "boot_id", why);
+    if (!err)
+        err = decode_call(from->hello, from->sync, from->report, &to->call, why);
+    if (err)
+        return err;
+    to->protocol = from->protocol;
+    if (to->call == WIRE_HELLO)
+        decode_hello(from->hello, &to->as.hello);
+    else if (to->call == WIRE_SYNC)
+        to->as.sync = (struct wire_sync){from->sync->plan_revision, from->sync->spool_reports,
+                                         from->sync->spool_dropped};
+    else if (to->call == WIRE_REPORT)
+        err = decode_report(from->report, &to->as.report, arena, why);
+    if (err)
+        return err;
+    check_request(&c, to);
+    return c.failed ? c.code : PROBER_OK;
+}
+
+enum prober_error wire_request_decode(const void *bytes, size_t len, struct wire_request *out,
+                                      struct prober_failure *why)
+{
+    struct arena *arena = arena_create(FIRST_BLOCK(len), REQUEST_MEMORY_MAX);
+    struct wire_request request = {.memory = arena};
+    enum prober_error err = PROBER_ERR_NOMEM;
+    ProtobufCMessage *message;
+
+    if (!arena)
+        goto out;
+    message = unpack(&probermesh__wire__request__descriptor, bytes, len, arena, why);
+    err =
+        message ? decode_request((pb_request *)message, &request, arena, why) : PROBER_ERR_PROTOCOL;
+    if (err)
+        goto out;
+    *out = request;
+    arena = NULL;
+out:
+    arena_destroy(arena);
+    return err;
+}
+
+static enum prober_error decode_plan(const pb_plan *from, struct wire_plan *to, struct arena *arena,
+                                     struct prober_failure *why)
+{
+    struct wire_plan_entry *entries;
+
+    if (from->n_entries > WIRE_PLAN_ENTRIES_MAX)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "sync.plan: %zu entries, %d allowed",
+                           from->n_entries, WIRE_PLAN_ENTRIES_MAX);
+    entries = arena_array(arena, from->n_entries, sizeof(*entries));
+    if (!entries)
+        return prober_fail(why, PROBER_ERR_NOMEM, "sync.plan: out of memory");
+    for (size_t i = 0; i < from->n_entries; i++) {
+        const pb_plan_entry *e = from->entries[i];
+        const pb_icmp_spec *icmp = e->icmp;
+
+        entries[i] = (struct wire_plan_entry){.kind = e->kind,
+                                              .region = e->region,
+                                              .targets = (const char *const *)e->targets,
+                                              .target_count = e->n_targets,
+                                              .control = e->control};
+        if (icmp)
+            entries[i].icmp =
+                (struct wire_icmp_spec){icmp->payload_size, icmp->packet_count, icmp->interval_ns,
+                                        icmp->timeout_ns, icmp->family};
+    }
+    *to = (struct wire_plan){entries, from->n_entries};
+    return PROBER_OK;
+}
+
+static void decode_hello_reply(const pb_hello_reply *from, struct wire_hello_reply *to)
+{
+    to->server_id = from->server_id;
+    to->observed_address = from->observed_address;
+    to->agent_number = from->agent_number;
+    to->hint_port = (uint16_t)from->hint_port;
+    to->heartbeat_ns = from->heartbeat_ns;
+    to->aggregation_interval_ns = from->aggregation_interval_ns;
+    to->version = from->version;
+}
+
+static enum prober_error decode_reply_body(const pb_reply *from, struct wire_reply *to,
+                                           struct arena *arena, struct prober_failure *why)
+{
+    struct wire_sync_reply *sync = &to->as.sync;
+
+    switch (to->call) {
+    case WIRE_HELLO:
+        if (from->hello->hint_port > UINT16_MAX)
+            return prober_fail(why, PROBER_ERR_PROTOCOL, "hello.hint_port: %u is no port",
+                               from->hello->hint_port);
+        decode_hello_reply(from->hello, &to->as.hello);
+        return PROBER_OK;
+    case WIRE_SYNC:
+        sync->plan_revision = from->sync->plan_revision;
+        sync->has_plan = from->sync->plan != NULL;
+        return sync->has_plan ? decode_plan(from->sync->plan, &sync->plan, arena, why) : PROBER_OK;
+    case WIRE_REPORT:
+        if (from->report->outcome > WIRE_INVALID)
+            return prober_fail(why, PROBER_ERR_PROTOCOL, "report.outcome: %u is not known",
+                               from->report->outcome);
+        to->as.report.sequence = from->report->sequence;
+        to->as.report.outcome = (enum wire_outcome)from->report->outcome;
+        return PROBER_OK;
+    default:
+        return PROBER_OK;
+    }
+}
+
+static enum prober_error decode_reply(const pb_reply *from, struct wire_reply *to,
+                                      struct arena *arena, struct prober_failure *why)
+{
+    struct check c = {.code = PROBER_ERR_PROTOCOL, .why = why};
+    enum prober_error err =
+        decode_id(&from->server_boot_id, &to->server_boot_id, "server_boot_id", why);
+
+    if (!err)
+        err = decode_call(from->hello, from->sync, from->report, &to->call, why);
+    if (err)
+        return err;
+    to->protocol = from->protocol;
+    to->status = from->status;
+    to->message = from->message;
+    if (!is_text(from->message, WIRE_MESSAGE_MAX))
+        from->message[valid_prefix(from->message, WIRE_MESSAGE_MAX)] = '\0';
+    err = decode_reply_body(from, to, arena, why);
+    if (err)
+        return err;
+    check_reply(&c, to);
+    return c.failed ? c.code : PROBER_OK;
+}
+
+enum prober_error wire_reply_decode(const void *bytes, size_t len, struct wire_reply *out,
+                                    struct prober_failure *why)
+{
+    struct arena *arena = arena_create(FIRST_BLOCK(len), REPLY_MEMORY_MAX);
+    struct wire_reply reply = {.memory = arena};
+    enum prober_error err = PROBER_ERR_NOMEM;
+    ProtobufCMessage *message;
+
+    if (!arena)
+        goto out;
+    message = unpack(&probermesh__wire__reply__descriptor, bytes, len, arena, why);
+    err = message ? decode_reply((pb_reply *)message, &reply, arena, why) : PROBER_ERR_PROTOCOL;
+    if (err)
+        goto out;
+    *out = reply;
+    arena = NULL;
+out:
+    arena_destroy(arena);
+    return err;
+}
+
+void wire_request_free(struct wire_request *request)
+{
+    arena_destroy(request->memory);
+    request->memory = NULL;
+}
+
+void wire_reply_free(struct wire_reply *reply)
+{
+    arena_destroy(reply->memory);
+    reply->memory = NULL;
+}
