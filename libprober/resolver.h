@@ -1,10 +1,14 @@
 /*
  * resolver - names to addresses, asynchronously, with the time that it took (adapter of c-ares).
  *
- * Purpose    A lookup never blocks and is bounded in time. Literal addresses answer at once. The
- *            system's resolv.conf and hosts file are honoured.
- * Threads    None of its own; one thread owns it. Callbacks run inside resolver_step and, for
- *            literals, inside resolver_lookup.
+ * Purpose    A lookup never blocks and is bounded in time. Literal addresses answer at once, names
+ *            of the hosts file too; other names are asked of the servers in resolv.conf, with its
+ *            search list. A resolv.conf that changes is read again. When many lookups are open at
+ *            once, RESOLVER_FLIGHTS_MAX are asked and the others wait for their turn; the time of a
+ *            lookup begins with its turn.
+ * Threads    None of its own; one thread owns it. Callbacks run inside resolver_step, and inside
+ *            resolver_lookup for what is known at once. A callback may start further lookups, and
+ *            must not destroy the resolver.
  * Ownership  Owns its sockets and lookups.
  */
 #ifndef LIBPROBER_RESOLVER_H
@@ -17,6 +21,8 @@
 #include "common/addr.h"
 #include "common/error.h"
 
+#define RESOLVER_FLIGHTS_MAX 128 /* their replies fit into a socket's default buffer */
+
 struct resolver;
 
 enum resolver_status {
@@ -24,10 +30,10 @@ enum resolver_status {
     RESOLVER_NXDOMAIN,
     RESOLVER_NODATA, /* the name exists, without an address of a wanted family */
     RESOLVER_TIMEOUT,
-    RESOLVER_SERVFAIL,
-    RESOLVER_REFUSED,
+    RESOLVER_SERVFAIL, /* a server failed, or answered what is no answer */
+    RESOLVER_REFUSED,  /* a server refused to answer, or no server takes packets */
     RESOLVER_BAD_NAME,
-    RESOLVER_CANCELLED,
+    RESOLVER_CANCELLED, /* the resolver was destroyed, or there is no memory for the lookup */
     RESOLVER_STATUS_COUNT
 };
 
@@ -37,8 +43,8 @@ const char *resolver_status_text(enum resolver_status status);
 struct resolver_answer {
     enum resolver_status status;
     struct prober_addr address; /* the first of the preferred family, else of the other */
-    size_t count;               /* of addresses in all */
-    uint64_t elapsed_ns;        /* 0 for a literal */
+    size_t count;               /* of addresses of that family */
+    uint64_t elapsed_ns;        /* 0 for what was known at once */
 };
 
 typedef void (*resolver_done)(void *context, const struct resolver_answer *answer);
@@ -51,15 +57,17 @@ struct resolver_config {
 /* Errors: PROBER_ERR_NOMEM, _SYNTAX (servers), _IO. */
 enum prober_error resolver_create(struct resolver **out, const struct resolver_config *config,
                                   struct prober_failure *why);
-/* Starts a lookup. preferred: the family to take when there are both; strict: take no other.
- * `done` is called exactly once. */
+/* Starts a lookup of a literal address or a name of ASCII letters, digits, '-', '_' and '.', whose
+ * last label is no number. preferred: the family to take when there are both (NONE: IPv4); strict:
+ * take no other. `done` is called exactly once. The preferred family's answer ends the lookup, and
+ * that of the other family counts when the preferred one has none or is not answered in time. */
 void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred, bool strict,
                      uint64_t now_ns, resolver_done done, void *context);
 /* An epoll fd that is readable when resolver_step has work. */
 int resolver_fd(const struct resolver *r);
 /* Does what is due. Returns the monotonic time of the next call, UINT64_MAX when idle. */
 uint64_t resolver_step(struct resolver *r, uint64_t now_ns);
-/* Ends what is open with RESOLVER_CANCELLED. */
+/* Ends what is open with RESOLVER_CANCELLED. NULL is fine. */
 void resolver_destroy(struct resolver *r);
 
 #endif

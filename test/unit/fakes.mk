@@ -1,0 +1,1 @@
+fakes_test_resolver := dns_server
