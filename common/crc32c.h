@@ -11,5 +11,7 @@
 
 /* The CRC of bytes[len], continuing from `crc` (0 to begin). */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len);
+/* The same without the instruction, as on other processors. */
+uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len);
 
 #endif
