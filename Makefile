@@ -39,7 +39,7 @@ cflags  := -std=gnu11 -D_GNU_SOURCE -DPROBER_VERSION='"$(VERSION)"' -I. -I$(O)/g
            -ffile-prefix-map=$(CURDIR)=. -fno-omit-frame-pointer $(warnings) $(hardening) $(sanitizer) $(CFLAGS)
 ldflags := $(ldhardening) $(sanitizer) $(LDFLAGS)
 
-objects = $(patsubst %.c,$(O)/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
+objects = $(patsubst %.c,$(O)/%.o,$(filter-out %/main.c %/forwarder.c,$(wildcard $(1)/*.c)))
 
 wire_c := $(O)/gen/probermesh.pb-c.c
 libcommon     := $(O)/libcommon.a
@@ -47,6 +47,7 @@ libprober     := $(O)/libprober.a
 libagentd     := $(O)/libagentd.a
 libserverd    := $(O)/libserverd.a
 libprobermesh := $(O)/libprobermesh.a
+liblab        := $(O)/liblab.a
 programs      := $(patsubst %/main.c,$(O)/bin/%,$(wildcard agentd/main.c serverd/main.c probermesh/main.c))
 
 .PHONY: all check check-units-built check-unit check-integration bench fuzz install uninstall clean format help
@@ -90,6 +91,7 @@ $(libprober): $(call objects,libprober)
 $(libagentd): $(call objects,agentd)
 $(libserverd): $(call objects,serverd)
 $(libprobermesh): $(call objects,probermesh)
+$(liblab): $(call objects,test/lab)
 $(O)/%.a:
 	@rm -f $@
 	$(AR) rcsD $@ $^
@@ -101,7 +103,7 @@ $(programs):
 	@mkdir -p $(@D)
 	$(CC) $(ldflags) -o $@ $^ $(libs_lib)
 
-$(O)/test/lab/forwarder: $(O)/test/lab/forwarder.o $(libcommon)
+$(O)/test/lab/forwarder: $(O)/test/lab/forwarder.o $(liblab) $(libcommon)
 	$(CC) $(ldflags) -o $@ $^ $(libs_lib)
 
 # ---- tests ----
@@ -111,7 +113,7 @@ $(O)/test/lab/forwarder: $(O)/test/lab/forwarder.o $(libcommon)
 -include test/unit/fakes.mk
 .SECONDEXPANSION:
 units := $(patsubst %.c,$(O)/%,$(wildcard test/unit/test_*.c))
-archives := $(libserverd) $(libagentd) $(libprobermesh) $(libprober) $(libcommon)
+archives := $(liblab) $(libserverd) $(libagentd) $(libprobermesh) $(libprober) $(libcommon)
 $(O)/test/unit/test_%: $(O)/test/unit/test_%.o $(archives) $$(addprefix $(O)/test/unit/fakes/,$$(addsuffix .o,$$(fakes_test_$$*)))
 	$(CC) $(ldflags) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs_lib) -lcmocka
 
