@@ -10,6 +10,7 @@
 #define SERVERD_SESSION_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/addr.h"
@@ -27,9 +28,10 @@ struct session {
     uint64_t probe_timeout_ns;
     unsigned shard;              /* of the ingest: the same for every agent of a region */
     atomic_uint_fast64_t last_seen_ns; /* monotonic: the last good call */
+    atomic_bool connected;       /* false for good once its connection has ended */
 };
 
-/* Makes a session with one reference; copies region. NULL for lack of memory. */
+/* Makes a connected session with one reference; copies region. NULL for lack of memory. */
 struct session *session_create(const struct prober_id *agent_id, const struct prober_id *boot_id,
                                uint32_t agent_number, const char *region);
 struct session *session_get(struct session *s);

@@ -1,0 +1,128 @@
+/*
+ * registry - the agents that are known: who they are, where they are probed, whether they live.
+ *
+ * Purpose    Takes or refuses an agent that says hello, by the limits of links without proof of
+ *            identity; tells who is alive; forgets who is gone for long. What has to survive a
+ *            restart is handed to the store as it changes. After a restart, an agent that was alive
+ *            counts as alive until it had time to call.
+ * Threads    Pure logic, time as an argument: the control thread's.
+ * Ownership  Owns its agents; holds a reference to the session of each.
+ */
+#ifndef SERVERD_REGISTRY_H
+#define SERVERD_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/error.h"
+#include "common/id.h"
+#include "common/wire.h"
+#include "serverd/session.h"
+
+#define REGISTRY_ADDRESSES_MAX 2 /* one of each family */
+
+/* A block of addresses, "192.0.2.0/24" or a single address. */
+struct registry_network {
+    struct prober_addr address;
+    unsigned bits;
+};
+/* Errors: PROBER_ERR_SYNTAX with a sentence in *why. */
+enum prober_error registry_network_parse(const char *text, struct registry_network *out,
+                                         struct prober_failure *why);
+
+struct registry_agent {
+    struct prober_id id;
+    uint32_t number; /* from 1; never given to another agent */
+    char *region, *version, *os, *architecture;
+    struct prober_addr observed; /* family NONE: not seen since the server's start */
+    struct prober_addr addresses[REGISTRY_ADDRESSES_MAX];
+    size_t address_count;
+    uint64_t probe_interval_ns;
+    uint64_t first_seen_real_ns, last_seen_real_ns;
+    uint64_t last_seen_ns;       /* monotonic; of the last call, or of the load */
+    uint64_t silent_before_ns;   /* how long it had been silent when it was loaded */
+    bool alive;
+    uint64_t spool_reports, spool_dropped;
+    uint64_t saved_real_ns;      /* last_seen_real_ns as the store has it */
+    struct session *session;     /* its latest, or NULL */
+};
+
+/* Why an agent was refused: X(name, label value of the metric). */
+#define REGISTRY_REFUSALS(X)                                                                      \
+    X(INVALID, "invalid")          /* a zero id, or a region that is no name */                   \
+    X(PLAIN, "plain")              /* links without proof are not accepted */                     \
+    X(ADDRESS, "address")          /* no address that it may register */                          \
+    X(SOURCE_FULL, "source_full")  /* too many agents from its source address */                  \
+    X(FULL, "full")                /* too many agents */                                          \
+    X(CLONED, "cloned_id")         /* another agent with this id is connected and calling */
+#define REGISTRY_REFUSAL_NAME(name, label) REGISTRY_REFUSED_##name,
+enum registry_refusal { REGISTRY_TAKEN, REGISTRY_REFUSALS(REGISTRY_REFUSAL_NAME) REGISTRY_REFUSAL_COUNT };
+#undef REGISTRY_REFUSAL_NAME
+
+/* The label value of a refusal. */
+const char *registry_refusal_text(enum registry_refusal refusal);
+
+struct registry_config {
+    uint64_t alive_ns;     /* after the last call */
+    uint64_t forget_ns;    /* after the last call, of an agent that is not alive */
+    uint64_t clone_ns;     /* a connected agent heard within this is there: its id is taken */
+    bool accept_plain;
+    size_t agents_max, agents_per_source;
+    const struct registry_network *networks; /* [network_count], borrowed */
+    size_t network_count;
+    /* What the store has to know; either may be NULL. */
+    void (*save)(void *context, const struct registry_agent *agent);
+    void (*forget)(void *context, const struct prober_id *id);
+    void *context;
+};
+
+struct registry;
+
+enum prober_error registry_create(struct registry **out, const struct registry_config *config);
+/* Takes new limits. */
+void registry_configure(struct registry *r, const struct registry_config *config);
+/* Adds an agent from the store (copied; its session, last_seen_ns and silent_before_ns are set
+ * here). Errors: PROBER_ERR_NOMEM; PROBER_ERR_EXISTS for an id or number that is there. */
+enum prober_error registry_load(struct registry *r, const struct registry_agent *agent,
+                                uint64_t now_ns, uint64_t now_real_ns);
+/* New agents get numbers from `next` on. */
+void registry_set_next_number(struct registry *r, uint32_t next);
+uint32_t registry_next_number(const struct registry *r);
+
+struct registry_caller {
+    struct prober_id id, boot;
+    struct prober_addr peer;
+};
+
+/* An agent says hello. When it is taken, *session is its new session with a reference of the
+ * caller's, and *agent the agent, valid until the next call. When it is refused, why->text tells
+ * the agent's owner why, and what to do.
+ * Errors: PROBER_ERR_NOMEM, with refusal REGISTRY_TAKEN; PROBER_ERR_DENIED with a refusal. */
+enum prober_error registry_hello(struct registry *r, const struct registry_caller *caller,
+                                 const struct wire_hello *hello, uint64_t now_ns,
+                                 uint64_t now_real_ns, struct session **session,
+                                 const struct registry_agent **agent,
+                                 enum registry_refusal *refusal, struct prober_failure *why);
+/* An agent calls on `session`. NULL when that is not its latest session: it must say hello. */
+struct registry_agent *registry_call(struct registry *r, struct session *session, uint64_t now_ns,
+                                     uint64_t now_real_ns);
+/* Notices who died, lives again, or is to be forgotten. Calls on sessions that others noted there
+ * (reports) count. */
+void registry_tick(struct registry *r, uint64_t now_ns, uint64_t now_real_ns);
+
+/* What changed since the last call of it. */
+struct registry_changes {
+    bool plan; /* who is alive, in which region, at which addresses */
+    bool any;  /* anything that a directory shows */
+};
+struct registry_changes registry_take_changes(struct registry *r);
+
+size_t registry_count(const struct registry *r);
+size_t registry_alive(const struct registry *r);
+/* The i-th agent, by number. */
+const struct registry_agent *registry_at(const struct registry *r, size_t i);
+void registry_destroy(struct registry *r);
+
+#endif
