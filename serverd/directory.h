@@ -21,10 +21,10 @@
 struct directory_agent {
     struct prober_id id;
     uint32_t number;
-    char *region;
-    char *version;
-    char *os;
-    char *architecture;
+    const char *region;
+    const char *version;
+    const char *os;
+    const char *architecture;
     struct prober_addr observed;      /* family NONE if not seen since the server's start */
     const struct prober_addr *addresses; /* [address_count]: where it is probed */
     size_t address_count;
@@ -40,6 +40,8 @@ struct directory_pair {
     const char *source, *target; /* point into the directory */
 };
 
+struct plan;
+
 struct directory {
     atomic_uint references;
     uint64_t plan_revision;
@@ -47,8 +49,14 @@ struct directory {
     size_t agent_count;
     const struct directory_pair *pairs;   /* [pair_count], by source, then target */
     size_t pair_count;
-    void *memory;                         /* all of the above */
+    const struct plan *plan;              /* a reference, or NULL before there is one */
+    void *memory;                         /* the arrays and texts */
 };
+
+/* Makes a directory with one reference that copies all that `from` points to, sorted as above, and
+ * takes a reference of its own to the plan. A pair's names may be any texts of the caller's.
+ * Errors: PROBER_ERR_NOMEM. */
+enum prober_error directory_create(struct directory **out, const struct directory *from);
 
 struct directory_board; /* where the current directory hangs */
 
