@@ -1,0 +1,201 @@
+#include "serverd/options.h"
+
+#include <string.h>
+
+#include "common/addr.h"
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "serverd/registry.h"
+
+#define HEARTBEAT_NS (10 * CLOCK_NS_PER_S)
+#define HEARTBEAT_MIN_NS (200 * CLOCK_NS_PER_MS)
+#define ALIVE_RATIO_DEFAULT 5
+
+static const char *const discovery_names[] = {"static", "dynamic", NULL};
+static const char *const plain_names[] = {"accept", "refuse", NULL};
+static const char *const log_format_names[] = {"logfmt", "json", NULL};
+
+#define AT(member) offsetof(struct serverd_settings, member)
+#define YEAR_NS INT64_C(31536000000000000)
+
+const struct option serverd_options[] = {
+    {.name = "config", .type = OPTION_STRING, .offset = AT(config), .group = "General",
+     .argument = "file", .flags = OPTION_NO_FILE,
+     .help = "YAML file with the same keys as the flags. A flag or the environment overrides it."},
+    {.name = "h", .type = OPTION_BOOL, .offset = AT(h), .group = "General",
+     .flags = OPTION_NO_FILE, .help = "Show this help and exit."},
+    {.name = "help", .type = OPTION_BOOL, .offset = AT(help), .group = "General",
+     .flags = OPTION_NO_FILE, .help = "Show this help and exit."},
+    {.name = "v", .type = OPTION_BOOL, .offset = AT(version), .group = "General",
+     .flags = OPTION_NO_FILE, .help = "Show the version and exit."},
+
+    {.name = "server.http.listen.addr", .type = OPTION_STRING, .offset = AT(http_listen),
+     .fallback = "localhost:6001", .group = "Listening", .argument = "host:port",
+     .help = "Where /metrics and the admin API are served."},
+    {.name = "server.rpc.listen.addr", .type = OPTION_STRING, .offset = AT(rpc_listen),
+     .fallback = "localhost:6000", .group = "Listening", .argument = "host:port",
+     .help = "Where agents call."},
+    {.name = "server.hint.listen.addr", .type = OPTION_STRING, .offset = AT(hint_listen),
+     .group = "Listening", .argument = "host:port",
+     .help = "Where agents hear that their plan has changed. Default: the host of "
+             "-server.rpc.listen.addr, and its port + 2."},
+
+    {.name = "server.icmp.discovery", .type = OPTION_CHOICE, .offset = AT(discovery),
+     .fallback = "dynamic", .group = "Probing", .choices = discovery_names,
+     .help = "dynamic: agents probe the addresses of one another's regions. static: only what the "
+             "probe file names."},
+    {.name = "server.probe.file", .type = OPTION_STRING, .offset = AT(probe_file),
+     .group = "Probing", .argument = "file",
+     .help = "YAML file of targets (prober_configs). Needed with static discovery. Read again on "
+             "a reload."},
+    {.name = "server.probe.self", .type = OPTION_BOOL, .offset = AT(probe_self),
+     .group = "Probing", .help = "Agents also probe the targets of their own region."},
+    {.name = "server.mesh.full.below", .type = OPTION_INT, .offset = AT(mesh_full_below),
+     .fallback = "200", .group = "Probing", .argument = "agents", .min = 0, .max = 1000000,
+     .flags = OPTION_RELOADABLE,
+     .help = "With fewer live agents than this, every agent probes every discovered address. From "
+             "there on each ordered pair of regions is covered by -server.mesh.agents x "
+             "-server.mesh.targets."},
+    {.name = "server.mesh.agents", .type = OPTION_INT, .offset = AT(mesh_agents), .fallback = "3",
+     .group = "Probing", .argument = "agents", .min = 1, .max = 1000, .flags = OPTION_RELOADABLE,
+     .help = "Agents of a region that probe each other region in a large mesh."},
+    {.name = "server.mesh.targets", .type = OPTION_INT, .offset = AT(mesh_targets),
+     .fallback = "3", .group = "Probing", .argument = "targets", .min = 1, .max = 1000,
+     .flags = OPTION_RELOADABLE, .help = "Addresses of a region that each of them probes."},
+    {.name = "server.mesh.rotate.interval", .type = OPTION_DURATION, .offset = AT(mesh_rotate_ns),
+     .fallback = "1h", .group = "Probing", .argument = "duration", .min = 0, .max = YEAR_NS,
+     .flags = OPTION_RELOADABLE,
+     .help = "How often a large mesh chooses other agents and addresses for a pair; 0: never."},
+
+    {.name = "server.aggregation.interval", .type = OPTION_DURATION,
+     .offset = AT(aggregation_interval_ns), .fallback = "15s", .group = "Aggregation",
+     .argument = "duration", .min = 100000000, .max = INT64_C(3600000000000),
+     .help = "How often results are merged and /metrics made anew."},
+    {.name = "server.series.cache.ratio", .type = OPTION_INT, .offset = AT(series_cache_ratio),
+     .fallback = "5", .group = "Aggregation", .argument = "n", .min = INT64_C(-1000000),
+     .max = 1000000,
+     .help = "A series without new results for n aggregation intervals goes away; an agent not "
+             "heard from for as long is not alive. 0 or less: series never go away."},
+    {.name = "server.ingest.threads", .type = OPTION_INT, .offset = AT(ingest_threads),
+     .fallback = "0", .group = "Aggregation", .argument = "n", .min = 0, .max = 64,
+     .help = "Threads that take in reports; 0: one per core, at most 8."},
+
+    {.name = "server.plain", .type = OPTION_CHOICE, .offset = AT(plain), .fallback = "accept",
+     .group = "Agents", .choices = plain_names, .flags = OPTION_RELOADABLE,
+     .help = "accept: agents may join without proof of who they are. refuse: none may."},
+    {.name = "server.plain.agents.per.source", .type = OPTION_INT,
+     .offset = AT(plain_agents_per_source), .fallback = "64", .group = "Agents", .argument = "n",
+     .min = 1, .max = 1000000, .flags = OPTION_RELOADABLE,
+     .help = "Agents that may join without proof from one source address."},
+    {.name = "server.plain.agents.max", .type = OPTION_INT, .offset = AT(plain_agents_max),
+     .fallback = "4096", .group = "Agents", .argument = "n", .min = 1, .max = 1000000,
+     .flags = OPTION_RELOADABLE, .help = "Agents that may join without proof in all."},
+    {.name = "server.plain.networks", .type = OPTION_LIST, .offset = AT(plain_networks),
+     .group = "Agents", .argument = "net,…", .flags = OPTION_RELOADABLE,
+     .help = "Networks (192.0.2.0/24) in which an agent without proof may register any address, "
+             "beside the one that the server sees and private ones."},
+    {.name = "server.agent.forget.after", .type = OPTION_DURATION, .offset = AT(agent_forget_ns),
+     .fallback = "1d", .group = "Agents", .argument = "duration", .min = 60000000000,
+     .max = YEAR_NS, .flags = OPTION_RELOADABLE,
+     .help = "An agent that is not alive any more is forgotten after this time."},
+
+    {.name = "server.state.dir", .type = OPTION_STRING, .offset = AT(state_dir),
+     .fallback = "/var/lib/probermesh/server", .group = "Files", .argument = "dir",
+     .help = "Everything that the server has to remember. Made if missing, readable to its owner "
+             "alone."},
+    {.name = "server.task", .type = OPTION_BOOL, .offset = AT(task), .group = "Tasks",
+     .help = "Accepted for the sake of older command lines; this release runs no tasks."},
+    {.name = "server.task.meta.dir", .type = OPTION_STRING, .offset = AT(task_meta_dir),
+     .fallback = "./task_meta/", .group = "Tasks", .argument = "dir",
+     .help = "Accepted for the sake of older command lines; this release runs no tasks."},
+
+    {.name = "log.dir", .type = OPTION_STRING, .offset = AT(log_dir), .group = "Logging",
+     .argument = "dir", .flags = OPTION_RELOADABLE,
+     .help = "Also log to serverd.log in this directory, with daily rotation."},
+    {.name = "log.level", .type = OPTION_INT, .offset = AT(log_level), .fallback = "3",
+     .group = "Logging", .argument = "0-6", .min = LOG_PANIC, .max = LOG_TRACE,
+     .flags = OPTION_RELOADABLE,
+     .help = "0 panic, 1 fatal, 2 error, 3 warn, 4 info, 5 debug, 6 trace: that and what is more "
+             "severe is logged."},
+    {.name = "log.format", .type = OPTION_CHOICE, .offset = AT(log_format), .fallback = "logfmt",
+     .group = "Logging", .choices = log_format_names, .flags = OPTION_RELOADABLE,
+     .help = "How a log line is written."},
+};
+const size_t serverd_options_count = ARRAY_LEN(serverd_options);
+
+static void check_listen(const char *option, const char *text, bool may_be_empty,
+                         struct problems *problems)
+{
+    char host[PROBER_HOST_MAX];
+    uint16_t port;
+    struct prober_failure why = {PROBER_OK, ""};
+
+    if (may_be_empty && text[0] == '\0')
+        return;
+    if (prober_hostport_split(text, 0, host, &port, &why))
+        problems_add(problems, NULL, 0, option, "'%s': %s", text, why.text);
+}
+
+static void check(const struct serverd_settings *s, struct problems *problems)
+{
+    check_listen("server.http.listen.addr", s->http_listen, false, problems);
+    check_listen("server.rpc.listen.addr", s->rpc_listen, false, problems);
+    check_listen("server.hint.listen.addr", s->hint_listen, true, problems);
+    if (s->discovery == SERVERD_DISCOVERY_STATIC && s->probe_file[0] == '\0')
+        problems_add(problems, NULL, 0, "server.icmp.discovery",
+                     "static discovery needs a probe file: give -server.probe.file FILE");
+    if (s->state_dir[0] == '\0')
+        problems_add(problems, NULL, 0, "server.state.dir", "must not be empty");
+    for (size_t i = 0; i < s->plain_networks.count; i++) {
+        struct registry_network network;
+        struct prober_failure why;
+
+        if (registry_network_parse(s->plain_networks.items[i], &network, &why))
+            problems_add(problems, NULL, 0, "server.plain.networks", "%s", why.text);
+    }
+}
+
+enum prober_error serverd_settings_load(struct serverd_settings *settings, int argc,
+                                        char *const *argv, char *const *environment,
+                                        struct problems *problems)
+{
+    const struct options_source source = {
+        .table = serverd_options,
+        .count = serverd_options_count,
+        .settings = settings,
+        .argc = argc,
+        .argv = argv,
+        .environment = environment,
+        .config_option = "config",
+    };
+    enum prober_error err = options_load(&source, problems);
+
+    if (err || settings->h || settings->help || settings->version)
+        return err;
+    check(settings, problems);
+    return problems_count(problems) ? PROBER_ERR_SYNTAX : PROBER_OK;
+}
+
+void serverd_settings_free(struct serverd_settings *settings)
+{
+    options_free(serverd_options, serverd_options_count, settings);
+    memset(settings, 0, sizeof(*settings));
+}
+
+uint64_t serverd_alive_ns(const struct serverd_settings *settings)
+{
+    uint64_t ratio = settings->series_cache_ratio > 0 ? (uint64_t)settings->series_cache_ratio
+                                                      : ALIVE_RATIO_DEFAULT;
+
+    return ratio * settings->aggregation_interval_ns;
+}
+
+uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings)
+{
+    uint64_t third = serverd_alive_ns(settings) / 3;
+
+    if (third > HEARTBEAT_NS)
+        return HEARTBEAT_NS;
+    return third < HEARTBEAT_MIN_NS ? HEARTBEAT_MIN_NS : third;
+}

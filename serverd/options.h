@@ -1,0 +1,75 @@
+/*
+ * options - every setting of serverd, as one table.
+ *
+ * Purpose    The table makes flags, environment, configuration keys, defaults and help. It is also
+ *            linked into the dispatcher, which tells the server's flags from the agent's by it.
+ * Threads    main(), and reload under its lock.
+ * Ownership  Settings own their strings: serverd_settings_free.
+ */
+#ifndef SERVERD_OPTIONS_H
+#define SERVERD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/options.h"
+#include "common/problems.h"
+
+enum serverd_discovery { SERVERD_DISCOVERY_STATIC, SERVERD_DISCOVERY_DYNAMIC };
+enum serverd_plain { SERVERD_PLAIN_ACCEPT, SERVERD_PLAIN_REFUSE };
+
+struct serverd_settings {
+    char *config;
+    bool help, h, version;
+
+    char *http_listen;
+    char *rpc_listen;
+    char *hint_listen; /* "": the host of rpc_listen, and its port + 2 */
+
+    int discovery; /* enum serverd_discovery */
+    char *probe_file;
+    bool probe_self;
+    int64_t mesh_full_below;
+    int64_t mesh_agents;
+    int64_t mesh_targets;
+    uint64_t mesh_rotate_ns;
+
+    uint64_t aggregation_interval_ns;
+    int64_t series_cache_ratio;
+    int64_t ingest_threads;
+
+    int plain; /* enum serverd_plain */
+    int64_t plain_agents_per_source;
+    int64_t plain_agents_max;
+    struct option_list plain_networks;
+    uint64_t agent_forget_ns;
+
+    char *state_dir;
+    bool task;
+    char *task_meta_dir;
+
+    char *log_dir;
+    int64_t log_level;
+    int log_format; /* enum log_format */
+};
+
+extern const struct option serverd_options[];
+extern const size_t serverd_options_count;
+
+/* Fills *settings (zeroed by the caller) from flags argv[argc] (without the program's name),
+ * `environment` and the file that -config names, and checks what one option alone cannot tell.
+ * Errors: PROBER_ERR_SYNTAX with every fault in `problems`, PROBER_ERR_NOMEM; the settings must be
+ * freed all the same. */
+enum prober_error serverd_settings_load(struct serverd_settings *settings, int argc,
+                                        char *const *argv, char *const *environment,
+                                        struct problems *problems);
+void serverd_settings_free(struct serverd_settings *settings);
+
+/* How long after its last call an agent still counts as alive: ratio x aggregation interval; with
+ * a ratio of 0 or less, when series never expire, 5 intervals, since a dead agent is not alive. */
+uint64_t serverd_alive_ns(const struct serverd_settings *settings);
+/* How often agents must call: 10 s, or less when alive_ns is short. */
+uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings);
+
+#endif
