@@ -1,0 +1,508 @@
+#include "serverd/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/log.h"
+#include "common/version.h"
+
+#define TICK_MAX_NS CLOCK_NS_PER_S
+#define TICK_MIN_NS (50 * CLOCK_NS_PER_MS)
+#define TICKS_PER_LIFE 20
+#define REFUSAL_LOG_NS (10 * CLOCK_NS_PER_S)
+
+/* A reply to sync that every agent of a region gets, made when the first of them asks. */
+struct common_reply {
+    uint64_t revision;
+    struct strbuf body; /* empty: not made */
+};
+
+struct control {
+    struct control_config config;
+    struct control_stats stats;
+    struct registry *registry;
+    struct registry_network *networks;
+    struct registry_config limits;
+    struct plan_config plan_config;
+    struct probe_spec *spec;
+    struct plan *plan;            /* a reference */
+    uint64_t revision;            /* counts plans, from 1 */
+    struct common_reply *replies; /* [plan->region_count] */
+    bool directory_stale;
+    uint64_t plan_due_ns;         /* monotonic; UINT64_MAX: nothing changed */
+    uint64_t tick_due_ns;
+    uint64_t refusal_logged_ns;
+    bool plain_warned;
+};
+
+void control_change_free(struct control_change *change)
+{
+    free(change->networks);
+    probe_spec_destroy(change->spec);
+    change->networks = NULL;
+    change->spec = NULL;
+}
+
+/* ---- plan and directory ---- */
+
+static void drop_replies(struct control *c)
+{
+    for (size_t i = 0; c->replies && i < c->plan->region_count; i++)
+        strbuf_free(&c->replies[i].body);
+    free(c->replies);
+    c->replies = NULL;
+}
+
+static struct plan_agent plan_agent_of(const struct registry_agent *a)
+{
+    return (struct plan_agent){a->id, a->region, a->addresses, a->address_count};
+}
+
+static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, struct plan **out)
+{
+    enum prober_error err = PROBER_ERR_NOMEM;
+    size_t count = 0;
+    struct plan_agent *agents = calloc(registry_count(c->registry) + 1, sizeof(*agents));
+
+    if (!agents)
+        goto out;
+    for (size_t i = 0; i < registry_count(c->registry); i++)
+        if (registry_at(c->registry, i)->alive)
+            agents[count++] = plan_agent_of(registry_at(c->registry, i));
+    err = plan_create(out, &c->plan_config, c->spec, agents, count, now_real_ns);
+out:
+    free(agents);
+    return err;
+}
+
+/* Makes the plan anew. True when it became another one. */
+static bool replan(struct control *c, const struct clock_reading *now)
+{
+    struct plan *plan;
+    struct common_reply *replies;
+
+    if (make_plan(c, now->real_ns, &plan)) {
+        atomic_fetch_add(&c->stats.failures, 1);
+        c->plan_due_ns = now->mono_ns + CONTROL_SETTLE_NS;
+        return false;
+    }
+    c->plan_due_ns = UINT64_MAX;
+    if (c->plan && plan->digest == c->plan->digest) {
+        plan_put(plan);
+        return false;
+    }
+    replies = calloc(plan->region_count + 1, sizeof(*replies));
+    if (!replies) {
+        atomic_fetch_add(&c->stats.failures, 1);
+        plan_put(plan);
+        return false;
+    }
+    if (c->plan)
+        drop_replies(c);
+    plan_put(c->plan);
+    c->plan = plan;
+    c->replies = replies;
+    c->revision++;
+    c->directory_stale = true;
+    atomic_store(&c->stats.plan_revision, c->revision);
+    atomic_store(&c->stats.plan_targets, plan->target_count);
+    atomic_store(&c->stats.plan_regions, plan->region_count);
+    return true;
+}
+
+static struct directory_agent directory_agent_of(const struct registry_agent *a)
+{
+    return (struct directory_agent){
+        .id = a->id,
+        .number = a->number,
+        .region = a->region,
+        .version = a->version,
+        .os = a->os,
+        .architecture = a->architecture,
+        .observed = a->observed,
+        .addresses = a->addresses,
+        .address_count = a->address_count,
+        .alive = a->alive,
+        .first_seen_real_ns = a->first_seen_real_ns,
+        .last_seen_real_ns = a->last_seen_real_ns,
+        .probe_interval_ns = a->probe_interval_ns,
+        .spool_reports = a->spool_reports,
+        .spool_dropped = a->spool_dropped,
+    };
+}
+
+/* pairs[region_count squared]. Returns how many there are. */
+static size_t list_pairs(const struct plan *plan, struct directory_pair *pairs)
+{
+    size_t count = 0;
+
+    for (size_t s = 0; s < plan->region_count; s++)
+        for (size_t t = 0; plan->regions[s].agent_count && t < plan->region_count; t++)
+            if (plan_covers(plan, &plan->regions[s], &plan->regions[t]))
+                pairs[count++] = (struct directory_pair){plan->regions[s].name,
+                                                         plan->regions[t].name};
+    return count;
+}
+
+static size_t count_sources(const struct plan *plan)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->region_count; i++)
+        count += plan->regions[i].agent_count > 0;
+    return count;
+}
+
+static void publish(struct control *c)
+{
+    size_t agents_count = registry_count(c->registry);
+    struct directory_agent *agents = calloc(agents_count + 1, sizeof(*agents));
+    struct directory_pair *pairs =
+        calloc(count_sources(c->plan) * c->plan->region_count + 1, sizeof(*pairs));
+    struct directory from = {.plan_revision = c->revision, .plan = c->plan};
+    struct directory *directory;
+
+    if (!agents || !pairs)
+        goto out;
+    for (size_t i = 0; i < agents_count; i++)
+        agents[i] = directory_agent_of(registry_at(c->registry, i));
+    from.agents = agents;
+    from.agent_count = agents_count;
+    from.pairs = pairs;
+    from.pair_count = list_pairs(c->plan, pairs);
+    if (directory_create(&directory, &from))
+        goto out;
+    directory_publish(c->config.board, directory);
+    c->directory_stale = false;
+    atomic_store(&c->stats.agents_known, agents_count);
+    atomic_store(&c->stats.agents_alive, registry_alive(c->registry));
+out:
+    free(agents);
+    free(pairs);
+}
+
+/* ---- life ---- */
+
+static void take_change(struct control *c, struct control_change *change)
+{
+    free(c->networks);
+    probe_spec_destroy(c->spec);
+    c->networks = change->networks;
+    c->spec = change->spec;
+    c->plan_config = change->plan;
+    c->limits = change->registry;
+    c->limits.networks = c->networks;
+    if (c->config.store) {
+        c->limits.save = store_save_agent;
+        c->limits.forget = store_forget_agent;
+        c->limits.context = c->config.store;
+    }
+    change->networks = NULL;
+    change->spec = NULL;
+}
+
+struct loading {
+    struct control *control;
+    const struct clock_reading *now;
+};
+
+static void load_agent(void *context, const struct registry_agent *agent)
+{
+    struct loading *l = context;
+
+    if (registry_load(l->control->registry, agent, l->now->mono_ns, l->now->real_ns))
+        log_warn("an agent of the store could not be loaded", LOG_U("number", agent->number));
+}
+
+enum prober_error control_create(struct control **out, const struct control_config *config,
+                                 struct control_change *change, const struct clock_reading *now)
+{
+    enum prober_error err = PROBER_ERR_NOMEM;
+    struct control *c = calloc(1, sizeof(*c));
+    struct loading loading = {c, now};
+
+    if (!c) {
+        control_change_free(change);
+        goto out;
+    }
+    c->config = *config;
+    take_change(c, change);
+    err = registry_create(&c->registry, &c->limits);
+    if (err)
+        goto out;
+    if (config->store) {
+        store_load_agents(config->store, load_agent, &loading);
+        registry_set_next_number(c->registry, store_next_number(config->store));
+    }
+    registry_take_changes(c->registry);
+    c->tick_due_ns = now->mono_ns;
+    if (!replan(c, now)) {
+        err = PROBER_ERR_NOMEM;
+        goto out;
+    }
+    publish(c);
+    *out = c;
+    c = NULL;
+out:
+    control_destroy(c);
+    return err;
+}
+
+void control_apply(struct control *c, struct control_change *change,
+                   const struct clock_reading *now)
+{
+    take_change(c, change);
+    registry_configure(c->registry, &c->limits);
+    c->plan_due_ns = now->mono_ns;
+}
+
+static void note_changes(struct control *c, uint64_t now_ns)
+{
+    struct registry_changes changes = registry_take_changes(c->registry);
+
+    c->directory_stale = c->directory_stale || changes.any;
+    if (changes.plan && c->plan_due_ns == UINT64_MAX)
+        c->plan_due_ns = now_ns + CONTROL_SETTLE_NS;
+}
+
+static uint64_t tick_ns(const struct control *c)
+{
+    uint64_t tick = c->limits.alive_ns / TICKS_PER_LIFE;
+
+    if (tick > TICK_MAX_NS)
+        return TICK_MAX_NS;
+    return tick < TICK_MIN_NS ? TICK_MIN_NS : tick;
+}
+
+uint64_t control_step(struct control *c, const struct clock_reading *now, bool *hint)
+{
+    bool tick = now->mono_ns >= c->tick_due_ns;
+
+    *hint = false;
+    if (tick) {
+        registry_tick(c->registry, now->mono_ns, now->real_ns);
+        c->tick_due_ns = now->mono_ns + tick_ns(c);
+        if (now->real_ns >= c->plan->rotates_at_real_ns && c->plan_due_ns == UINT64_MAX)
+            c->plan_due_ns = now->mono_ns;
+    }
+    note_changes(c, now->mono_ns);
+    if (now->mono_ns >= c->plan_due_ns)
+        *hint = replan(c, now);
+    if (c->directory_stale && (tick || *hint))
+        publish(c);
+    return c->plan_due_ns < c->tick_due_ns ? c->plan_due_ns : c->tick_due_ns;
+}
+
+const struct control_stats *control_stats(const struct control *c)
+{
+    return &c->stats;
+}
+
+void control_destroy(struct control *c)
+{
+    if (!c)
+        return;
+    if (c->plan)
+        drop_replies(c);
+    plan_put(c->plan);
+    registry_destroy(c->registry);
+    probe_spec_destroy(c->spec);
+    free(c->networks);
+    free(c);
+}
+
+/* ---- answers ---- */
+
+static void begin(const struct control *c, struct wire_reply *reply, enum wire_status status,
+                  const char *message)
+{
+    *reply = (struct wire_reply){
+        .protocol = WIRE_PROTOCOL,
+        .server_boot_id = c->config.server_boot,
+        .status = status,
+        .message = message,
+    };
+}
+
+static enum prober_error answer_status(struct control *c, enum wire_status status,
+                                       const char *message, struct strbuf *body)
+{
+    struct wire_reply reply;
+
+    begin(c, &reply, status, message);
+    return wire_reply_encode(&reply, body);
+}
+
+static enum prober_error refuse(struct control *c, const struct control_call *call,
+                                enum registry_refusal refusal, const char *message,
+                                uint64_t now_ns, struct strbuf *body)
+{
+    char peer[PROBER_ADDR_TEXT_MAX], id[PROBER_ID_TEXT_MAX];
+    uint64_t refused = atomic_fetch_add(&c->stats.refused[refusal], 1) + 1;
+
+    if (!c->refusal_logged_ns || now_ns >= c->refusal_logged_ns + REFUSAL_LOG_NS) {
+        c->refusal_logged_ns = now_ns ? now_ns : 1;
+        log_warn("refused an agent", LOG_S("reason", registry_refusal_text(refusal)),
+                 LOG_S("peer", prober_addr_format(&call->peer, peer)),
+                 LOG_S("agent", prober_id_format(&call->request->agent_id, id)),
+                 LOG_S("region", call->request->as.hello.region), LOG_S("why", message),
+                 LOG_U("refused_so", refused));
+    }
+    return answer_status(c, WIRE_REFUSED, message, body);
+}
+
+static void warn_plain(struct control *c)
+{
+    if (c->plain_warned)
+        return;
+    c->plain_warned = true;
+    log_warn("AGENTS ARE TAKEN WITHOUT PROOF OF WHO THEY ARE: their links are plain, neither secret "
+             "nor authenticated. Use them on networks that you trust; -server.plain refuse ends it");
+}
+
+static enum prober_error answer_hello(struct control *c, struct control_call *call,
+                                      const struct clock_reading *now, struct strbuf *body)
+{
+    const struct wire_request *request = call->request;
+    const struct registry_caller caller = {request->agent_id, request->boot_id, call->peer};
+    const struct registry_agent *agent;
+    enum registry_refusal refusal;
+    struct prober_failure why = {PROBER_OK, ""};
+    char observed[PROBER_ADDR_TEXT_MAX], server[PROBER_ID_TEXT_MAX];
+    struct wire_reply reply;
+    enum prober_error err = registry_hello(c->registry, &caller, &request->as.hello, now->mono_ns,
+                                           now->real_ns, &call->made, &agent, &refusal, &why);
+
+    if (err == PROBER_ERR_DENIED && refusal == REGISTRY_REFUSED_CLONED && call->may_wait)
+        return PROBER_ERR_EXISTS;
+    note_changes(c, now->mono_ns);
+    if (err == PROBER_ERR_DENIED)
+        return refuse(c, call, refusal, why.text, now->mono_ns, body);
+    if (err)
+        return err;
+    warn_plain(c);
+    atomic_fetch_add(&c->stats.hellos, 1);
+    call->made->shard = c->config.ingest ? ingest_shard_of(c->config.ingest, agent->region) : 0;
+    begin(c, &reply, WIRE_OK, "");
+    reply.call = WIRE_HELLO;
+    reply.as.hello = (struct wire_hello_reply){
+        .server_id = prober_id_format(&c->config.server_id, server),
+        .observed_address = prober_addr_format(&agent->observed, observed),
+        .agent_number = agent->number,
+        .hint_port = c->config.hint_port,
+        .heartbeat_ns = c->config.heartbeat_ns,
+        .aggregation_interval_ns = c->config.aggregation_interval_ns,
+        .version = PROBER_VERSION,
+    };
+    return wire_reply_encode(&reply, body);
+}
+
+static enum prober_error encode_sync(struct control *c, uint64_t revision,
+                                     const struct wire_plan *plan, struct strbuf *body)
+{
+    struct wire_reply reply;
+
+    begin(c, &reply, WIRE_OK, "");
+    reply.call = WIRE_SYNC;
+    reply.as.sync.plan_revision = revision;
+    if (plan) {
+        reply.as.sync.has_plan = true;
+        reply.as.sync.plan = *plan;
+    }
+    return wire_reply_encode(&reply, body);
+}
+
+/* The agent's plan if it is another than `known`, else just the revision. `kept`, when not NULL, is
+ * where the reply with the plan is kept for the agents that get the same. */
+static enum prober_error answer_plan(struct control *c, const struct plan_agent *agent,
+                                     uint64_t known, struct common_reply *kept,
+                                     struct strbuf *body)
+{
+    struct plan_view view;
+    struct strbuf own = STRBUF_INIT, *into = kept ? &kept->body : &own;
+    enum prober_error err = plan_view_create(&view, c->plan, agent);
+
+    if (err)
+        return err;
+    if (kept || view.revision != known)
+        err = encode_sync(c, view.revision, &view.wire, into);
+    if (!err && !strbuf_ok(into))
+        err = PROBER_ERR_NOMEM;
+    if (err)
+        strbuf_clear(into);
+    else if (view.revision == known)
+        err = encode_sync(c, known, NULL, body);
+    else
+        strbuf_put(body, into->bytes, into->len);
+    if (kept && !err)
+        kept->revision = view.revision;
+    if (!err)
+        atomic_fetch_add(&c->stats.plans_sent, view.revision != known);
+    plan_view_free(&view);
+    strbuf_free(&own);
+    return err;
+}
+
+static enum prober_error answer_sync(struct control *c, struct control_call *call,
+                                     const struct clock_reading *now, struct strbuf *body)
+{
+    const struct wire_sync *sync = &call->request->as.sync;
+    struct registry_agent *a =
+        call->session ? registry_call(c->registry, call->session, now->mono_ns, now->real_ns) : NULL;
+    const struct plan_region *region;
+    struct common_reply *kept = NULL;
+    struct plan_agent agent;
+
+    if (!a) {
+        atomic_fetch_add(&c->stats.hello_needed, 1);
+        return answer_status(c, WIRE_HELLO_NEEDED, "say hello first", body);
+    }
+    a->spool_reports = sync->spool_reports;
+    a->spool_dropped = sync->spool_dropped;
+    note_changes(c, now->mono_ns);
+    atomic_fetch_add(&c->stats.syncs, 1);
+    agent = plan_agent_of(a);
+    region = plan_region_find(c->plan, a->region);
+    if (region && plan_is_common(c->plan, &agent))
+        kept = &c->replies[region - c->plan->regions];
+    if (!kept || kept->body.len == 0)
+        return answer_plan(c, &agent, sync->plan_revision, kept, body);
+    if (kept->revision == sync->plan_revision)
+        return encode_sync(c, kept->revision, NULL, body);
+    atomic_fetch_add(&c->stats.plans_sent, 1);
+    strbuf_put(body, kept->body.bytes, kept->body.len);
+    return PROBER_OK;
+}
+
+static const struct answer {
+    enum wire_call call;
+    enum prober_error (*make)(struct control *c, struct control_call *call,
+                              const struct clock_reading *now, struct strbuf *body);
+} answers[] = {
+    {WIRE_HELLO, answer_hello},
+    {WIRE_SYNC, answer_sync},
+};
+
+enum prober_error control_answer(struct control *c, struct control_call *call,
+                                 const struct clock_reading *now, struct strbuf *body)
+{
+    enum prober_error err = PROBER_ERR_RANGE;
+
+    call->made = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+        if (answers[i].call == call->request->call)
+            err = answers[i].make(c, call, now, body);
+    if (err == PROBER_ERR_RANGE) {
+        atomic_fetch_add(&c->stats.failures, 1);
+        return answer_status(c, WIRE_REFUSED, "the reply is too large to send", body);
+    }
+    if (err == PROBER_OK && !strbuf_ok(body))
+        err = PROBER_ERR_NOMEM;
+    if (err && err != PROBER_ERR_EXISTS) {
+        atomic_fetch_add(&c->stats.failures, 1);
+        session_put(call->made);
+        call->made = NULL;
+    }
+    return err;
+}
