@@ -2,8 +2,9 @@
  * log - structured log lines, at the original's levels.
  *
  * Purpose    One line per event, logfmt or JSON: time, level, msg, then key=value fields. Values are
- *            escaped, so nothing from the network can forge a line. Goes to stderr, and to
- *            DIR/<program>.log with daily rotation when a directory is given.
+ *            escaped, so nothing from the network can forge a line. Goes to stderr, and when a
+ *            directory is given, to DIR/<program>-YYYYMMDD.log, a file a day (UTC), to today's of
+ *            which DIR/<program>.log is a link.
  * Threads    log_write is safe from any thread; log_open and log_close belong to main().
  * Ownership  One log per process; libprober never logs.
  */
@@ -26,7 +27,14 @@ struct log_config {
     unsigned keep_days; /* rotated files older than this are removed; 0: 7 */
 };
 
-enum log_field_kind { LOG_FIELD_END, LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_DOUBLE, LOG_FIELD_DURATION };
+enum log_field_kind {
+    LOG_FIELD_END,
+    LOG_FIELD_STRING,
+    LOG_FIELD_INT,
+    LOG_FIELD_UINT,
+    LOG_FIELD_DOUBLE,
+    LOG_FIELD_DURATION
+};
 
 struct log_field {
     const char *key;
@@ -61,7 +69,8 @@ struct log_field {
  * LOG_WARN. Called again (SIGHUP) it takes the new settings, or keeps the old ones on error.
  * Errors: PROBER_ERR_IO or _DENIED with a sentence in *why. */
 enum prober_error log_open(const struct log_config *config, struct prober_failure *why);
-/* Writes one line. `fields` ends with a field whose kind is LOG_FIELD_END. */
+/* Writes one line. `fields` ends with a field whose kind is LOG_FIELD_END; a text over 4096 bytes is
+ * cut. What cannot be written (a full disk) is lost without a word. */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
 void log_close(void);
 

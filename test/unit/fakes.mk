@@ -1,1 +1,2 @@
 fakes_test_resolver := dns_server
+fakes_test_log := fake_clock
