@@ -1,0 +1,274 @@
+#include "agentd/options.h"
+
+#include <string.h>
+
+#include "agentd/policy.h"
+#include "common/addr.h"
+#include "common/array.h"
+#include "common/wire.h"
+
+#define MS INT64_C(1000000)
+#define S (INT64_C(1000) * MS)
+#define HOUR (INT64_C(3600) * S)
+
+#define AT(member) offsetof(struct agentd_settings, member)
+
+#define GENERAL "General"
+#define LOG "Log"
+#define WHO "Who this agent is"
+#define LINK "Link to the server"
+#define PROBING "Probing"
+#define LOCAL "Local HTTP"
+#define LATER "With a later release"
+
+static const char *const log_formats[] = {"logfmt", "json", NULL};
+static const char *const network_types[] = {"intranet", "public", NULL};
+static const char *const timestamps[] = {"auto", "user", "kernel", NULL};
+
+const struct option agentd_options[] = {
+    {"config", OPTION_STRING, AT(config), "", GENERAL, "file",
+     "YAML file with these same settings (agent.probe.interval: 15s, or nested). A flag or an "
+     "environment variable (PROBERMESH_AGENT_PROBE_INTERVAL) goes before the file.",
+     0, 0, NULL, OPTION_NO_FILE},
+    {"h", OPTION_BOOL, AT(help), NULL, GENERAL, NULL, "Print this help and exit.", 0, 0, NULL,
+     OPTION_NO_FILE},
+    {"help", OPTION_BOOL, AT(help), NULL, GENERAL, NULL, "The same as -h.", 0, 0, NULL,
+     OPTION_NO_FILE},
+    {"v", OPTION_BOOL, AT(version), NULL, GENERAL, NULL, "Print the version and exit.", 0, 0, NULL,
+     OPTION_NO_FILE},
+    {"version", OPTION_BOOL, AT(version), NULL, GENERAL, NULL, "The same as -v.", 0, 0, NULL,
+     OPTION_NO_FILE},
+
+    {"log.dir", OPTION_STRING, AT(log_dir), "", LOG, "dir",
+     "Directory for agentd.log, rotated daily and kept for 7 days. Empty: log to stderr alone, as "
+     "a service manager wants it.",
+     0, 0, NULL, OPTION_RELOADABLE},
+    {"log.level", OPTION_INT, AT(log_level), "3", LOG, NULL,
+     "What to log, with all that is more severe: 0 panic, 1 fatal, 2 error, 3 warn, 4 info, "
+     "5 debug, 6 trace.",
+     0, 6, NULL, OPTION_RELOADABLE},
+    {"log.format", OPTION_CHOICE, AT(log_format), "logfmt", LOG, NULL, "Form of the lines.", 0, 0,
+     log_formats, OPTION_RELOADABLE},
+
+    {"agent.region", OPTION_STRING, AT(region), "", WHO, "name",
+     "Region of this agent. Empty: the environment variable PROBER_REGION, else the region that "
+     "the cloud's metadata service names, else cn-shanghai.",
+     0, 0, NULL, 0},
+    {"agent.region.lookup", OPTION_BOOL, AT(region_lookup), "true", WHO, NULL,
+     "Ask the metadata services of the clouds for the region when nothing else names it.", 0, 0,
+     NULL, 0},
+    {"agent.state.dir", OPTION_STRING, AT(state_dir), "/var/lib/probermesh/agent", WHO, "dir",
+     "Where the agent keeps its identity. One directory per agent: a second agent that is given "
+     "the same one refuses to start.",
+     0, 0, NULL, 0},
+    {"agent.icmp.network-type", OPTION_CHOICE, AT(network_type), "intranet", WHO, NULL,
+     "Which own address others probe: intranet, the source address of the route to the server; or "
+     "public, the address that the server sees.",
+     0, 0, network_types, 0},
+    {"agent.icmp.address", OPTION_LIST, AT(addresses), NULL, WHO, "addr",
+     "Own address to be probed at, said outright; IPv4, IPv6 or one of each. Needed for several "
+     "agents on one host, and for addresses that the server would not believe (loopback).",
+     0, 0, NULL, 0},
+    {"agent.icmp.public.urls", OPTION_LIST, AT(public_urls), NULL, WHO, "url",
+     "With -agent.icmp.network-type public: addresses of services that answer with the caller's "
+     "address, asked when the address that the server sees is not a public one.",
+     0, 0, NULL, 0},
+
+    {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
+     "The server.", 0, 0, NULL, 0},
+    {"agent.sync.interval", OPTION_DURATION, AT(sync_interval_ns), "1m", LINK, NULL,
+     "How often to ask for the plan. Between, the server's hints bring a change within a second, "
+     "and its heartbeat (10s) bounds the silence.",
+     100 * MS, 24 * HOUR, NULL, OPTION_RELOADABLE},
+    {"agent.spool.size", OPTION_SIZE, AT(spool_bytes), "64MB", LINK, NULL,
+     "Memory for results that the server has not acknowledged. When it is full the oldest go, and "
+     "are counted.",
+     0, 0, NULL, OPTION_RELOADABLE},
+
+    {"agent.probe.interval", OPTION_DURATION, AT(probe_interval_ns), "15s", PROBING, NULL,
+     "Length of a window: every target gets its probes, spread over it, and one result is sent.",
+     100 * MS, HOUR, NULL, 0},
+    {"agent.probe.allow", OPTION_LIST, AT(allow), NULL, PROBING, "network",
+     "Probe only targets inside these networks (10.0.0.0/8, 2001:db8::/32), whatever the server "
+     "says. Empty: all.",
+     0, 0, NULL, OPTION_RELOADABLE},
+    {"agent.probe.deny", OPTION_LIST, AT(deny), NULL, PROBING, "network",
+     "Never probe targets inside these networks. Goes before -agent.probe.allow.", 0, 0, NULL,
+     OPTION_RELOADABLE},
+    {"agent.icmp.timeout", OPTION_DURATION, AT(icmp_timeout_ns), "0", PROBING, NULL,
+     "How long to wait for a reply. 0: the smaller of 3s and 0.8 x the probe interval.", 0,
+     60 * S, NULL, 0},
+    {"agent.icmp.timestamps", OPTION_CHOICE, AT(icmp_timestamps), "auto", PROBING, NULL,
+     "Where the time of sending comes from: kernel, exact and dearer; user, good to a few "
+     "microseconds; auto, by the packet rate.",
+     0, 0, timestamps, 0},
+    {"agent.icmp.max.pps", OPTION_INT, AT(icmp_max_pps), "0", PROBING, NULL,
+     "Cap on packets per second over all targets; what is over it counts as unsent. 0: none.", 0,
+     INT64_C(10000000), NULL, 0},
+    {"agent.icmp.target.max.pps", OPTION_INT, AT(icmp_target_max_pps), "0", PROBING, NULL,
+     "Cap on packets per second to one address. 0: none.", 0, INT64_C(10000000), NULL, 0},
+    {"agent.icmp.identifier", OPTION_INT, AT(icmp_identifier), "0", PROBING, NULL,
+     "Force the ICMP identifier (1 to 65535). 0: a random one, drawn again when another prober "
+     "uses it.",
+     0, 65535, NULL, 0},
+    {"agent.icmp.arrivals", OPTION_BOOL, AT(icmp_arrivals), "true", PROBING, NULL,
+     "Count the probes of other agents that reach this one, so that the server can tell on which "
+     "way packets got lost.",
+     0, 0, NULL, 0},
+    {"agent.dns.servers", OPTION_LIST, AT(dns_servers), NULL, PROBING, "addr[:port]",
+     "Servers that resolve the targets' names. Empty: those of the system.", 0, 0, NULL, 0},
+
+    {"agent.http.listen.addr", OPTION_STRING, AT(http_listen), "", LOCAL, "host:port",
+     "Where to serve /metrics, /-/healthy and /-/ready of this agent. Empty: nowhere.", 0, 0, NULL,
+     0},
+
+    {"agent.upgrade", OPTION_BOOL, AT(upgrade), NULL, LATER, NULL,
+     "Accepted, but without effect in this release.", 0, 0, NULL, 0},
+    {"agent.upgrade.interval", OPTION_DURATION, AT(upgrade_interval_ns), "1m", LATER, NULL,
+     "Accepted, but without effect in this release.", 0, 0, NULL, 0},
+};
+const size_t agentd_options_count = ARRAY_LEN(agentd_options);
+
+static void check_region(const struct agentd_settings *s, struct problems *problems)
+{
+    if (s->region[0] && !wire_name_is_valid(s->region, WIRE_REGION_MAX))
+        problems_add(problems, NULL, 0, "agent.region",
+                     "expected 1 to %d bytes of UTF-8 without control characters", WIRE_REGION_MAX);
+}
+
+static void check_hostports(const struct agentd_settings *s, struct problems *problems)
+{
+    struct prober_failure why;
+    char host[PROBER_HOST_MAX];
+    uint16_t port;
+
+    if (!s->report_addr[0])
+        problems_add(problems, NULL, 0, "agent.rpc.report.addr",
+                     "must name the server, as host:port");
+    else if (prober_hostport_split(s->report_addr, 0, host, &port, &why))
+        problems_add(problems, NULL, 0, "agent.rpc.report.addr", "%s", why.text);
+    else if (!host[0] || !port)
+        problems_add(problems, NULL, 0, "agent.rpc.report.addr",
+                     "must name a host and a port, got '%s'", s->report_addr);
+    if (s->http_listen[0] && prober_hostport_split(s->http_listen, 0, host, &port, &why))
+        problems_add(problems, NULL, 0, "agent.http.listen.addr", "%s", why.text);
+}
+
+static void check_addresses(const struct agentd_settings *s, struct problems *problems)
+{
+    if (s->addresses.count > WIRE_ADDRESSES_MAX)
+        problems_add(problems, NULL, 0, "agent.icmp.address", "at most %d addresses, got %zu",
+                     WIRE_ADDRESSES_MAX, s->addresses.count);
+    for (size_t i = 0; i < s->addresses.count; i++) {
+        struct prober_addr addr;
+        enum prober_addr_class class;
+
+        if (prober_addr_parse(s->addresses.items[i], &addr)) {
+            problems_add(problems, NULL, 0, "agent.icmp.address",
+                         "'%s' is not an IPv4 or IPv6 address", s->addresses.items[i]);
+            continue;
+        }
+        class = prober_addr_classify(&addr);
+        if (class == PROBER_ADDR_UNSPECIFIED || class == PROBER_ADDR_MULTICAST ||
+            class == PROBER_ADDR_BROADCAST)
+            problems_add(problems, NULL, 0, "agent.icmp.address", "'%s' is not the address of a host",
+                         s->addresses.items[i]);
+    }
+}
+
+static void check_networks(const struct agentd_settings *s, struct problems *problems)
+{
+    struct policy *policy = NULL;
+
+    policy_create(&policy, &s->allow, &s->deny, problems);
+    policy_put(policy);
+}
+
+enum prober_error agentd_settings_load(struct agentd_settings *settings, int argc, char *const *argv,
+                                       char *const *environment, struct problems *problems)
+{
+    const struct options_source source = {.table = agentd_options,
+                                          .count = agentd_options_count,
+                                          .settings = settings,
+                                          .argc = argc,
+                                          .argv = argv,
+                                          .environment = environment,
+                                          .config_option = "config"};
+    enum prober_error err = options_load(&source, problems);
+
+    if (err == PROBER_ERR_NOMEM || settings->help || settings->version)
+        return err;
+    if (err)
+        return err;
+    check_region(settings, problems);
+    check_hostports(settings, problems);
+    check_addresses(settings, problems);
+    check_networks(settings, problems);
+    if (!settings->state_dir[0])
+        problems_add(problems, NULL, 0, "agent.state.dir", "must name a directory");
+    if (settings->icmp_timeout_ns == 0) {
+        uint64_t part = settings->probe_interval_ns / 5 * 4;
+
+        settings->icmp_timeout_ns = part < 3 * (uint64_t)S ? part : 3 * (uint64_t)S;
+    }
+    if (settings->icmp_timeout_ns < (uint64_t)MS)
+        problems_add(problems, NULL, 0, "agent.icmp.timeout", "must be 0 or at least 1ms");
+    return problems_count(problems) ? PROBER_ERR_SYNTAX : PROBER_OK;
+}
+
+static bool lists_equal(const struct option_list *a, const struct option_list *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool values_equal(const struct option *option, const void *a, const void *b)
+{
+    const char *x = (const char *)a + option->offset, *y = (const char *)b + option->offset;
+
+    switch (option->type) {
+    case OPTION_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case OPTION_CHOICE:
+        return *(const int *)x == *(const int *)y;
+    case OPTION_INT:
+        return *(const int64_t *)x == *(const int64_t *)y;
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        return *(const uint64_t *)x == *(const uint64_t *)y;
+    case OPTION_LIST:
+        return lists_equal((const struct option_list *)x, (const struct option_list *)y);
+    case OPTION_STRING:
+    case OPTION_SECRET:
+        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    }
+    return false;
+}
+
+size_t agentd_settings_changed(const struct agentd_settings *before,
+                               const struct agentd_settings *after, bool reloadable,
+                               const char **names, size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < agentd_options_count; i++) {
+        const struct option *option = &agentd_options[i];
+
+        if (!!(option->flags & OPTION_RELOADABLE) != reloadable ||
+            values_equal(option, before, after))
+            continue;
+        if (count < max)
+            names[count] = option->name;
+        count++;
+    }
+    return count;
+}
+
+void agentd_settings_free(struct agentd_settings *settings)
+{
+    options_free(agentd_options, agentd_options_count, settings);
+}
