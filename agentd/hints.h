@@ -1,0 +1,32 @@
+/*
+ * hints - listens for the server's hints, and passes each on as a wake-up.
+ *
+ * Threads    The link thread; `hinted` is called on a thread of the link's and must only wake.
+ * Ownership  Owns its subscription.
+ */
+#ifndef AGENTD_HINTS_H
+#define AGENTD_HINTS_H
+
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/error.h"
+#include "common/link.h"
+
+struct hints {
+    char host[PROBER_HOST_MAX]; /* of the server */
+    uint16_t port;              /* 0: not listening */
+    struct link_subscriber *subscriber;
+    void (*hinted)(void *context);
+    void *context;
+};
+
+/* server: "host:port", of which the host is used.
+ * Errors: PROBER_ERR_SYNTAX. */
+enum prober_error hints_open(struct hints *h, const char *server, void (*hinted)(void *context),
+                             void *context, struct prober_failure *why);
+/* Listens at this port of the server from now on. A failure is logged: hints only save time. */
+void hints_set_port(struct hints *h, uint16_t port);
+void hints_close(struct hints *h);
+
+#endif

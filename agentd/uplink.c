@@ -1,0 +1,613 @@
+#include "agentd/uplink.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "agentd/report.h"
+#include "common/array.h"
+#include "common/channel.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/strbuf.h"
+#include "common/version.h"
+
+#define PAUSE_MIN_NS (250 * CLOCK_NS_PER_MS)
+#define PAUSE_MAX_NS (10 * CLOCK_NS_PER_S)
+#define HELLO_GAP_NS CLOCK_NS_PER_S /* between two that are accepted */
+#define REFUSED_PAUSE_MAX_NS (60 * CLOCK_NS_PER_S)
+
+/* A call that failed is tried again after a pause that doubles, jittered over its second half. */
+struct retry {
+    uint64_t not_before_ns;
+    uint64_t pause_ns;
+};
+
+struct uplink {
+    struct uplink_config config;
+    struct channel *channel;
+    struct utsname host;
+    pthread_t thread;
+    bool started;
+    atomic_bool hinted, draining;
+    _Atomic uint64_t drain_until_ns, sync_interval_ns;
+    /* owned by the link thread */
+    bool greeted;         /* hello was accepted on this connection */
+    uint64_t connections; /* the link's count, when it was */
+    struct prober_id server_boot; /* zero: none yet */
+    struct prober_addr observed;
+    struct uplink_addresses told; /* our addresses in the last hello */
+    uint64_t heartbeat_ns;
+    uint64_t plan_revision;  /* of the plan that we have from this server boot; 0: none */
+    uint64_t last_sync_ns, hint_due_ns, addresses_due_ns;
+    struct retry hello, sync, report;
+    struct report_table table;
+    struct stats_link stats;
+    char told_trouble[PROBER_FAILURE_MAX]; /* in the log; "": none */
+    struct strbuf body, frame;
+};
+
+static uint64_t jittered(uint64_t ns)
+{
+    uint64_t dice;
+
+    random_bytes(&dice, sizeof(dice));
+    return ns / 2 + dice % (ns / 2 + 1);
+}
+
+static void back_off(struct retry *r, uint64_t now_ns, uint64_t max_ns)
+{
+    r->pause_ns = r->pause_ns ? r->pause_ns * 2 : PAUSE_MIN_NS;
+    if (r->pause_ns > max_ns)
+        r->pause_ns = max_ns;
+    r->not_before_ns = now_ns + jittered(r->pause_ns);
+}
+
+static void clear_retry(struct retry *r)
+{
+    *r = (struct retry){0};
+}
+
+/* ---- what the log hears of it: once per change ---- */
+
+static void tell_trouble(struct uplink *u, enum stats_link_state state, const char *msg,
+                         const char *cause)
+{
+    char told[PROBER_FAILURE_MAX];
+
+    u->stats.state = state;
+    strcpy(told, msg);
+    strncat(told, cause, sizeof(told) - strlen(told) - 1);
+    if (strcmp(told, u->told_trouble) == 0)
+        return;
+    memcpy(u->told_trouble, told, sizeof(told));
+    log_warn(msg, LOG_S("cause", cause));
+}
+
+static void tell_online(struct uplink *u, const struct wire_hello_reply *hello)
+{
+    char boot[PROBER_ID_TEXT_MAX];
+
+    u->stats.state = STATS_LINK_UP;
+    u->told_trouble[0] = '\0';
+    log_info("the server accepted this agent",
+             LOG_S("server_boot", prober_id_format(&u->server_boot, boot)),
+             LOG_S("server_version", hello->version), LOG_U("agent_number", hello->agent_number),
+             LOG_S("observed_address", hello->observed_address));
+}
+
+/* ---- one exchange ---- */
+
+static uint64_t call_timeout(const struct uplink *u, uint64_t now_ns)
+{
+    uint64_t until = atomic_load(&u->drain_until_ns);
+
+    if (!atomic_load(&u->draining))
+        return UPLINK_CALL_TIMEOUT_NS;
+    return until > now_ns ? until - now_ns : 1;
+}
+
+/* Sends the encoded request that is in u->body; fills *reply, which the caller frees. */
+static enum prober_error exchange(struct uplink *u, uint64_t now_ns, struct wire_reply *reply,
+                                  struct prober_failure *why)
+{
+    void *answer = NULL;
+    const void *body;
+    size_t answer_len, body_len;
+    enum prober_error err;
+
+    strbuf_clear(&u->frame);
+    err = channel_seal(u->channel, u->body.bytes, u->body.len, &u->frame);
+    if (!err)
+        err = link_client_call(u->config.link, u->frame.bytes, u->frame.len, call_timeout(u, now_ns),
+                               &answer, &answer_len);
+    if (err)
+        return prober_fail(why, err, "%s", prober_error_text(err));
+    err = channel_open(u->channel, answer, answer_len, &body, &body_len);
+    if (err)
+        prober_fail(why, err, "the answer is no frame of this protocol: %s", prober_error_text(err));
+    else
+        err = wire_reply_decode(body, body_len, reply, why);
+    free(answer);
+    return err;
+}
+
+static enum prober_error ask(struct uplink *u, const struct wire_request *request, uint64_t now_ns,
+                             struct wire_reply *reply, struct prober_failure *why)
+{
+    enum prober_error err;
+
+    strbuf_clear(&u->body);
+    err = wire_request_encode(request, &u->body);
+    if (err)
+        return prober_fail(why, err, "cannot encode the request: %s", prober_error_text(err));
+    return exchange(u, now_ns, reply, why);
+}
+
+static struct wire_request request_of(const struct uplink *u, enum wire_call call)
+{
+    return (struct wire_request){.protocol = WIRE_PROTOCOL,
+                                 .agent_id = u->config.agent_id,
+                                 .boot_id = u->config.boot_id,
+                                 .call = call};
+}
+
+static void no_answer(struct uplink *u, struct retry *retry, enum prober_error err,
+                      const struct prober_failure *why, uint64_t now_ns)
+{
+    if (err == PROBER_ERR_CLOSED) /* interrupted: we are stopping */
+        return;
+    u->stats.failed_calls++;
+    tell_trouble(u, STATS_LINK_DOWN, "the server does not answer; probing goes on", why->text);
+    back_off(retry, now_ns, PAUSE_MAX_NS);
+}
+
+static void tell_answers(struct uplink *u)
+{
+    if (!u->greeted || u->stats.state == STATS_LINK_UP)
+        return;
+    u->stats.state = STATS_LINK_UP;
+    u->told_trouble[0] = '\0';
+    log_info("the server answers again");
+}
+
+/* What every call does with a status that is not OK. True when the reply is fit for use. */
+static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire_reply *reply,
+                        uint64_t now_ns)
+{
+    switch (reply->status) {
+    case WIRE_OK:
+        tell_answers(u);
+        return true;
+    case WIRE_HELLO_NEEDED:
+        u->greeted = false;
+        back_off(&u->hello, now_ns, PAUSE_MAX_NS);
+        if (u->hello.pause_ns == PAUSE_MIN_NS) /* the first time, at once */
+            u->hello.not_before_ns = now_ns;
+        return false;
+    case WIRE_BUSY:
+        u->stats.busy++;
+        back_off(retry, now_ns, PAUSE_MAX_NS);
+        return false;
+    default:
+        tell_trouble(u, STATS_LINK_REFUSED, "the server refuses this agent", reply->message);
+        u->greeted = false;
+        back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
+        return false;
+    }
+}
+
+/* ---- hello ---- */
+
+static void find_addresses(struct uplink *u, uint64_t now_ns, struct uplink_addresses *out)
+{
+    struct prober_addr local = link_client_local_addr(u->config.link);
+
+    *out = (struct uplink_addresses){0};
+    u->config.addresses(u->config.context, &local, &u->observed, out);
+    u->addresses_due_ns = now_ns + atomic_load(&u->sync_interval_ns);
+}
+
+static bool addresses_equal(const struct uplink_addresses *a, const struct uplink_addresses *b)
+{
+    if (a->mode != b->mode || a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!prober_addr_equal(&a->addresses[i], &b->addresses[i]))
+            return false;
+    return true;
+}
+
+static enum prober_error send_hello(struct uplink *u, uint64_t now_ns, struct wire_reply *reply,
+                                    struct prober_failure *why)
+{
+    static const char *const capabilities[] = {"icmp", "arrivals"};
+    char texts[WIRE_ADDRESSES_MAX][PROBER_ADDR_TEXT_MAX];
+    const char *addresses[WIRE_ADDRESSES_MAX];
+    struct wire_request request = request_of(u, WIRE_HELLO);
+
+    find_addresses(u, now_ns, &u->told);
+    for (size_t i = 0; i < u->told.count; i++)
+        addresses[i] = prober_addr_format(&u->told.addresses[i], texts[i]);
+    request.as.hello = (struct wire_hello){.region = u->config.region,
+                                           .version = PROBER_VERSION,
+                                           .os = u->host.sysname,
+                                           .architecture = u->host.machine,
+                                           .address_mode = u->told.mode,
+                                           .addresses = addresses,
+                                           .address_count = u->told.count,
+                                           .probe_interval_ns = u->config.probe_interval_ns,
+                                           .probe_timeout_ns = u->config.probe_timeout_ns,
+                                           .capabilities = capabilities,
+                                           .capability_count = ARRAY_LEN(capabilities)};
+    return ask(u, &request, now_ns, reply, why);
+}
+
+static void take_hello(struct uplink *u, const struct wire_reply *reply, uint64_t now_ns)
+{
+    const struct wire_hello_reply *hello = &reply->as.hello;
+
+    u->stats.hellos++;
+    u->stats.agent_number = hello->agent_number;
+    if (!prober_id_equal(&u->server_boot, &reply->server_boot_id)) {
+        u->server_boot = reply->server_boot_id;
+        u->plan_revision = 0;
+        report_table_forget(&u->table);
+    }
+    if (prober_addr_parse(hello->observed_address, &u->observed))
+        u->observed = (struct prober_addr){0};
+    u->heartbeat_ns = hello->heartbeat_ns ? hello->heartbeat_ns : UPLINK_HEARTBEAT_NS;
+    if (u->heartbeat_ns < CLOCK_NS_PER_S)
+        u->heartbeat_ns = CLOCK_NS_PER_S;
+    u->greeted = true;
+    clear_retry(&u->sync);
+    u->last_sync_ns = 0;
+    tell_online(u, hello);
+    u->config.presence(u->config.context, hello->agent_number, &u->observed);
+    if (hello->hint_port)
+        u->config.hints(u->config.context, hello->hint_port);
+    /* Only now is the address that the server sees known: it may change what we should have said. */
+    u->addresses_due_ns = now_ns;
+    u->hello.not_before_ns = now_ns + HELLO_GAP_NS;
+}
+
+static void do_hello(struct uplink *u, uint64_t now_ns)
+{
+    struct wire_reply reply = {0};
+    struct prober_failure why;
+    uint64_t connections = link_client_connections(u->config.link);
+    enum prober_error err = send_hello(u, now_ns, &reply, &why);
+
+    if (err) {
+        no_answer(u, &u->hello, err, &why, now_ns);
+        return;
+    }
+    if (is_accepted(u, &u->hello, &reply, now_ns)) {
+        if (reply.call == WIRE_HELLO) {
+            /* The connection may be younger than our look at the count: then hello is said once
+             * more than needed. */
+            u->connections = connections ? connections : link_client_connections(u->config.link);
+            take_hello(u, &reply, now_ns);
+        } else {
+            back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
+        }
+    }
+    wire_reply_free(&reply);
+}
+
+/* ---- sync ---- */
+
+static void take_sync(struct uplink *u, const struct wire_reply *reply, uint64_t now_ns)
+{
+    const struct wire_sync_reply *sync = &reply->as.sync;
+    struct plan *plan;
+
+    u->stats.syncs++;
+    clear_retry(&u->sync);
+    u->hello.pause_ns = 0;
+    u->last_sync_ns = now_ns;
+    if (!sync->has_plan)
+        return;
+    if (plan_create(&plan, sync->plan_revision, &sync->plan)) {
+        log_error("no memory for the plan", LOG_U("revision", sync->plan_revision));
+        back_off(&u->sync, now_ns, PAUSE_MAX_NS);
+        return;
+    }
+    u->plan_revision = sync->plan_revision;
+    u->config.plan(u->config.context, plan);
+}
+
+static void do_sync(struct uplink *u, uint64_t now_ns)
+{
+    struct wire_request request = request_of(u, WIRE_SYNC);
+    struct wire_reply reply = {0};
+    struct prober_failure why;
+    struct spool_counts counts;
+    enum prober_error err;
+
+    spool_counts(u->config.spool, &counts);
+    request.as.sync = (struct wire_sync){.plan_revision = u->plan_revision,
+                                         .spool_reports = counts.reports,
+                                         .spool_dropped = counts.dropped_total};
+    u->hint_due_ns = 0;
+    err = ask(u, &request, now_ns, &reply, &why);
+    if (err) {
+        no_answer(u, &u->sync, err, &why, now_ns);
+        return;
+    }
+    if (is_accepted(u, &u->sync, &reply, now_ns)) {
+        if (reply.call == WIRE_SYNC)
+            take_sync(u, &reply, now_ns);
+        else
+            back_off(&u->sync, now_ns, REFUSED_PAUSE_MAX_NS);
+    }
+    wire_reply_free(&reply);
+}
+
+/* ---- report ---- */
+
+static void take_outcome(struct uplink *u, const struct batch *batch,
+                         const struct wire_reply *reply, const struct clock_reading *now)
+{
+    enum wire_outcome outcome = reply->as.report.outcome;
+
+    if ((unsigned)outcome < STATS_OUTCOMES)
+        u->stats.outcomes[outcome]++;
+    clear_retry(&u->report);
+    u->hello.pause_ns = 0;
+    switch (outcome) {
+    case WIRE_UNKNOWN_TABLE:
+        report_table_forget(&u->table);
+        back_off(&u->report, now->mono_ns, PAUSE_MAX_NS);
+        return;
+    case WIRE_APPLIED:
+    case WIRE_DUPLICATE: /* taken before; only the answer got lost */
+    case WIRE_BACKFILLED:
+        report_taken(&u->table, batch);
+        stats_add_acked(u->config.stats, &reply->server_boot_id, outcome == WIRE_BACKFILLED,
+                        &batch->totals);
+        u->stats.lag_ns =
+            now->boot_ns > batch->ended_boot_ns ? now->boot_ns - batch->ended_boot_ns : 0;
+        break;
+    default:
+        log_error("the server found a report invalid; it is not counted",
+                  LOG_U("sequence", batch->sequence), LOG_U("rows", batch->rows));
+        break;
+    }
+    spool_remove(u->config.spool);
+}
+
+static void reject(struct uplink *u, const struct batch *batch, const char *cause)
+{
+    u->stats.rejected++;
+    log_error("a report cannot be delivered; it is not counted", LOG_U("sequence", batch->sequence),
+              LOG_U("rows", batch->rows), LOG_S("cause", cause));
+    spool_remove(u->config.spool);
+}
+
+static void do_report(struct uplink *u, const struct batch *batch, const struct clock_reading *now)
+{
+    struct wire_reply reply = {0};
+    struct prober_failure why;
+    enum prober_error err;
+
+    strbuf_clear(&u->body);
+    err = report_encode(&u->table, batch, &u->config.agent_id, &u->config.boot_id, now->boot_ns,
+                        &u->body);
+    if (err == PROBER_ERR_NOMEM) {
+        back_off(&u->report, now->mono_ns, PAUSE_MAX_NS);
+        return;
+    }
+    if (err) {
+        reject(u, batch, prober_error_text(err));
+        return;
+    }
+    err = exchange(u, now->mono_ns, &reply, &why);
+    if (err) {
+        no_answer(u, &u->report, err, &why, now->mono_ns);
+        return;
+    }
+    if (reply.status == WIRE_MALFORMED)
+        reject(u, batch, reply.message);
+    else if (is_accepted(u, &u->report, &reply, now->mono_ns)) {
+        if (reply.call == WIRE_REPORT && reply.as.report.sequence == batch->sequence)
+            take_outcome(u, batch, &reply, now);
+        else
+            back_off(&u->report, now->mono_ns, PAUSE_MAX_NS);
+    }
+    wire_reply_free(&reply);
+}
+
+/* ---- what is due ---- */
+
+static uint64_t sync_due(const struct uplink *u)
+{
+    uint64_t interval = atomic_load(&u->sync_interval_ns), due;
+
+    if (interval > u->heartbeat_ns)
+        interval = u->heartbeat_ns;
+    due = u->last_sync_ns ? u->last_sync_ns + interval : 0;
+    if (u->hint_due_ns && u->hint_due_ns < due)
+        due = u->hint_due_ns;
+    return due > u->sync.not_before_ns ? due : u->sync.not_before_ns;
+}
+
+/* A hint means a sync within a second, but never two in one: the rest of the second is jitter, so
+ * that agents do not all come at once. */
+static void take_hint(struct uplink *u, uint64_t now_ns)
+{
+    uint64_t due;
+
+    if (!atomic_exchange(&u->hinted, false))
+        return;
+    u->stats.hints++;
+    if (u->hint_due_ns)
+        return;
+    due = now_ns + jittered(UPLINK_HINT_GAP_NS / 2);
+    if (u->last_sync_ns && due < u->last_sync_ns + UPLINK_HINT_GAP_NS)
+        due = u->last_sync_ns + UPLINK_HINT_GAP_NS;
+    u->hint_due_ns = due;
+}
+
+/* True when our addresses are others than those that hello told. */
+static bool moved(struct uplink *u, uint64_t now_ns)
+{
+    struct uplink_addresses found;
+
+    if (now_ns < u->addresses_due_ns)
+        return false;
+    find_addresses(u, now_ns, &found);
+    return !addresses_equal(&found, &u->told);
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
+{
+    bool draining = atomic_load(&u->draining);
+    uint64_t now_ns = now->mono_ns, due;
+    struct batch *batch;
+
+    take_hint(u, now_ns);
+    u->stats.connections = link_client_connections(u->config.link);
+    if (u->greeted && u->stats.connections != u->connections)
+        u->greeted = false;
+    if (u->greeted && !draining && moved(u, now_ns))
+        u->greeted = false;
+    if (!u->greeted) {
+        if (now_ns >= u->hello.not_before_ns)
+            do_hello(u, now_ns);
+        return u->greeted ? now_ns : u->hello.not_before_ns;
+    }
+    due = sync_due(u);
+    if (!draining && now_ns >= due) {
+        do_sync(u, now_ns);
+        return u->greeted ? now_ns : u->hello.not_before_ns;
+    }
+    batch = spool_oldest(u->config.spool);
+    if (!batch)
+        return due;
+    if (now_ns < u->report.not_before_ns)
+        return min_u64(due, u->report.not_before_ns);
+    do_report(u, batch, now);
+    return now_ns;
+}
+
+bool uplink_is_drained(const struct uplink *u)
+{
+    struct spool_counts counts;
+
+    spool_counts(u->config.spool, &counts);
+    return counts.reports == 0;
+}
+
+/* ---- life ---- */
+
+enum prober_error uplink_create(struct uplink **out, const struct uplink_config *config)
+{
+    struct uplink *u = calloc(1, sizeof(*u));
+    enum prober_error err;
+
+    if (!u)
+        return PROBER_ERR_NOMEM;
+    u->config = *config;
+    u->heartbeat_ns = UPLINK_HEARTBEAT_NS;
+    atomic_store(&u->sync_interval_ns, config->sync_interval_ns);
+    report_table_init(&u->table);
+    uname(&u->host);
+    err = channel_plain_create(&u->channel);
+    if (err) {
+        uplink_destroy(u);
+        return err;
+    }
+    *out = u;
+    return PROBER_OK;
+}
+
+static bool is_over(const struct uplink *u, uint64_t now_ns)
+{
+    return atomic_load(&u->draining) &&
+           (uplink_is_drained(u) || now_ns >= atomic_load(&u->drain_until_ns));
+}
+
+static void *run(void *context)
+{
+    struct uplink *u = context;
+    uint64_t now_ns = clock_monotonic_ns();
+
+    prctl(PR_SET_NAME, "link");
+    while (!is_over(u, now_ns)) {
+        struct clock_reading now = clock_read();
+        uint64_t next = uplink_turn(u, &now);
+
+        stats_set_link(u->config.stats, &u->stats);
+        now_ns = clock_monotonic_ns();
+        stats_link_beat(u->config.stats, now_ns);
+        if (atomic_load(&u->draining))
+            next = min_u64(next, atomic_load(&u->drain_until_ns));
+        if (next > now_ns)
+            wakeup_wait(u->config.wakeup, -1, next - now_ns);
+    }
+    return NULL;
+}
+
+enum prober_error uplink_start(struct uplink *u, struct prober_failure *why)
+{
+    int number = pthread_create(&u->thread, NULL, run, u);
+
+    if (number)
+        return prober_fail(why, PROBER_ERR_IO, "cannot start the link thread: %s",
+                           strerror(number));
+    u->started = true;
+    return PROBER_OK;
+}
+
+void uplink_hint(struct uplink *u)
+{
+    atomic_store(&u->hinted, true);
+    wakeup_signal(u->config.wakeup);
+}
+
+void uplink_set_sync_interval(struct uplink *u, uint64_t interval_ns)
+{
+    atomic_store(&u->sync_interval_ns, interval_ns);
+    wakeup_signal(u->config.wakeup);
+}
+
+void uplink_drain(struct uplink *u, uint64_t patience_ns)
+{
+    struct timespec until;
+    uint64_t until_ns = clock_monotonic_ns() + patience_ns;
+
+    if (!u || !u->started)
+        return;
+    atomic_store(&u->drain_until_ns, until_ns);
+    atomic_store(&u->draining, true);
+    wakeup_signal(u->config.wakeup);
+    until.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_S);
+    until.tv_nsec = (long)(until_ns % CLOCK_NS_PER_S);
+    if (pthread_clockjoin_np(u->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        link_client_interrupt(u->config.link);
+        wakeup_signal(u->config.wakeup);
+        pthread_join(u->thread, NULL);
+    }
+    u->started = false;
+}
+
+void uplink_destroy(struct uplink *u)
+{
+    if (!u)
+        return;
+    channel_destroy(u->channel);
+    strbuf_free(&u->body);
+    strbuf_free(&u->frame);
+    free(u);
+}

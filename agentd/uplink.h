@@ -1,0 +1,79 @@
+/*
+ * uplink - the link thread: says hello, keeps the plan current, and delivers what is spooled.
+ *
+ * Purpose    A state machine over the link's calls. It is driven by uplink_turn, which does what is
+ *            due and says when it wants to be called again: so that tests drive it with time as data.
+ *            A server that is away, refuses, is busy, or restarts is waited for with growing,
+ *            jittered pauses, and told about in the log once per change.
+ * Threads    uplink_turn belongs to one thread: the one that uplink_start makes, or a test's.
+ *            uplink_hint, uplink_drain and uplink_set_sync_interval are for others.
+ * Ownership  Borrows what is in the config; all of it must outlive the uplink.
+ */
+#ifndef AGENTD_UPLINK_H
+#define AGENTD_UPLINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agentd/plan.h"
+#include "agentd/spool.h"
+#include "agentd/stats.h"
+#include "agentd/wakeup.h"
+#include "common/addr.h"
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/id.h"
+#include "common/link.h"
+#include "common/wire.h"
+
+#define UPLINK_CALL_TIMEOUT_NS (5 * CLOCK_NS_PER_S)
+#define UPLINK_HEARTBEAT_NS (10 * CLOCK_NS_PER_S) /* unless the server names another */
+#define UPLINK_HINT_GAP_NS CLOCK_NS_PER_S         /* at most one sync for hints in this time */
+
+/* Own addresses, as hello tells them. */
+struct uplink_addresses {
+    enum wire_address_mode mode;
+    struct prober_addr addresses[WIRE_ADDRESSES_MAX];
+    size_t count;
+};
+
+struct uplink_config {
+    struct prober_id agent_id, boot_id;
+    const char *region;
+    uint64_t probe_interval_ns, probe_timeout_ns;
+    uint64_t sync_interval_ns;
+    struct spool *spool;
+    struct stats *stats;
+    struct link_client *link;
+    struct wakeup *wakeup; /* signalled by hints, spool, drain */
+    /* What we are called and the address that the server sees (family NONE: not known); then the new
+     * plan, with its reference; then the port at which the server gives hints. */
+    void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
+    void (*plan)(void *context, struct plan *plan);
+    void (*hints)(void *context, uint16_t port);
+    /* Finds the own addresses; `local` is that of the connection, `observed` what the server saw
+     * last (either may have family NONE). Asked before each hello, and at each full sync interval. */
+    void (*addresses)(void *context, const struct prober_addr *local,
+                      const struct prober_addr *observed, struct uplink_addresses *out);
+    void *context;
+};
+
+struct uplink;
+
+enum prober_error uplink_create(struct uplink **out, const struct uplink_config *config);
+/* Does one thing that is due, at most one call. Returns when the next is due (monotonic; *now or
+ * before: at once). */
+uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now);
+/* True when draining has nothing more to do. */
+bool uplink_is_drained(const struct uplink *u);
+
+enum prober_error uplink_start(struct uplink *u, struct prober_failure *why);
+/* The server has something new. */
+void uplink_hint(struct uplink *u);
+void uplink_set_sync_interval(struct uplink *u, uint64_t interval_ns);
+/* Delivers what is spooled, for at most patience_ns, and ends the thread. */
+void uplink_drain(struct uplink *u, uint64_t patience_ns);
+void uplink_destroy(struct uplink *u); /* drained, or never started; NULL is fine */
+
+#endif
