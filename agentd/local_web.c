@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agentd/exposition.h"
-#include "agentd/health.h"
+#include "agentd/agent_metrics.h"
+#include "agentd/agent_health.h"
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/web.h"
@@ -21,19 +21,19 @@ struct local_web {
 static void serve_metrics(struct web_exchange *x, void *context)
 {
     struct local_web *web = context;
-    struct exposition_identity identity = {web->agent_id, web->boot_id, web->config.region};
+    struct agent_metrics_identity identity = {web->agent_id, web->boot_id, web->config.region};
     const char *accept = web_header(x, "Accept");
     bool open = accept && strstr(accept, "application/openmetrics-text");
     struct strbuf out = STRBUF_INIT;
     struct metrics_writer w = {.out = &out,
                                .format = open ? METRICS_OPENMETRICS : METRICS_PROMETHEUS};
     struct clock_reading now = clock_read();
-    struct stats_copy stats;
+    struct agent_stats_copy stats;
     struct spool_counts spool;
 
-    stats_read(web->config.stats, &stats);
+    agent_stats_read(web->config.stats, &stats);
     spool_counts(web->config.spool, &spool);
-    exposition_write(&w, &identity, &stats, &spool, &now);
+    agent_metrics_write(&w, &identity, &stats, &spool, &now);
     metrics_end(&w);
     if (strbuf_ok(&out))
         web_reply(x, 200, open ? TYPE_OPENMETRICS : TYPE_TEXT, out.bytes, out.len);
@@ -43,26 +43,26 @@ static void serve_metrics(struct web_exchange *x, void *context)
 }
 
 static void serve_check(struct web_exchange *x, void *context,
-                        bool (*check)(const struct stats_copy *, uint64_t, char *))
+                        bool (*check)(const struct agent_stats_copy *, uint64_t, char *))
 {
     struct local_web *web = context;
-    char text[HEALTH_TEXT_MAX];
-    struct stats_copy stats;
+    char text[AGENT_HEALTH_TEXT_MAX];
+    struct agent_stats_copy stats;
     bool good;
 
-    stats_read(web->config.stats, &stats);
+    agent_stats_read(web->config.stats, &stats);
     good = check(&stats, clock_monotonic_ns(), text);
     web_reply_text(x, good ? 200 : 503, text);
 }
 
 static void serve_healthy(struct web_exchange *x, void *context)
 {
-    serve_check(x, context, health_is_alive);
+    serve_check(x, context, agent_health_is_alive);
 }
 
 static void serve_ready(struct web_exchange *x, void *context)
 {
-    serve_check(x, context, health_is_ready);
+    serve_check(x, context, agent_health_is_ready);
 }
 
 static const struct web_route routes[] = {{"/metrics", WEB_GET, false, serve_metrics},

@@ -9,7 +9,7 @@
 
 #include "agentd/identity.h"
 #include "agentd/spool.h"
-#include "agentd/stats.h"
+#include "agentd/agent_stats.h"
 #include "common/error.h"
 
 struct local_web;
@@ -19,7 +19,7 @@ struct local_web_config {
     const struct identity *identity;
     const char *region;
     struct spool *spool;
-    struct stats *stats;
+    struct agent_stats *stats;
 };
 
 /* Errors: those of web_open. */

@@ -28,7 +28,7 @@ struct runner {
     bool started;
     struct wakeup wakeup;
     /* notes of other threads */
-    struct plan_board board;
+    struct agent_plan_board board;
     atomic_bool stopping;
     _Atomic uint64_t grace_ns;
     pthread_mutex_t lock;
@@ -39,7 +39,7 @@ struct runner {
     /* immutable */
     uint64_t window_ns;
     struct spool *spool;
-    struct stats *stats;
+    struct agent_stats *stats;
     /* owned by the thread once it runs */
     struct icmp_engine *engine;
     struct icmp_arrivals *arrivals; /* NULL: not counted */
@@ -48,7 +48,7 @@ struct runner {
     struct own own;
     struct batch_builder *builder;
     struct trouble trouble;
-    struct stats_probing probing;
+    struct agent_stats_probing probing;
     struct clock_reading now;
     uint64_t own_read_ns;
 };
@@ -225,7 +225,7 @@ out:
 
 static void take_plan(struct runner *r)
 {
-    struct plan *plan = plan_board_take(&r->board);
+    struct agent_plan *plan = agent_plan_board_take(&r->board);
     struct targets_counts counts;
 
     if (!plan)
@@ -239,7 +239,7 @@ static void take_plan(struct runner *r)
              LOG_U("resolving", counts.resolving), LOG_U("own", counts.own),
              LOG_U("denied", counts.denied), LOG_U("refused", counts.refused),
              LOG_U("other_kinds", plan->skipped));
-    plan_put(plan);
+    agent_plan_put(plan);
 }
 
 static void take_notes(struct runner *r)
@@ -274,8 +274,8 @@ static void publish(struct runner *r)
     targets_counts(r->targets, &r->probing.targets);
     if (r->arrivals)
         r->probing.arrivals_missed = icmp_arrivals_missed(r->arrivals);
-    stats_set_probing(r->stats, &r->probing);
-    stats_icmp_beat(r->stats, r->now.mono_ns);
+    agent_stats_set_probing(r->stats, &r->probing);
+    agent_stats_icmp_beat(r->stats, r->now.mono_ns);
 }
 
 /* One turn; returns when the next is due. */
@@ -358,9 +358,9 @@ enum prober_error runner_start(struct runner *r, struct prober_failure *why)
     return PROBER_OK;
 }
 
-void runner_offer_plan(struct runner *r, struct plan *plan)
+void runner_offer_plan(struct runner *r, struct agent_plan *plan)
 {
-    plan_board_offer(&r->board, plan);
+    agent_plan_board_offer(&r->board, plan);
     wakeup_signal(&r->wakeup);
 }
 
@@ -404,7 +404,7 @@ void runner_destroy(struct runner *r)
     resolver_destroy(r->resolver);
     targets_destroy(r->targets);
     batch_builder_destroy(r->builder);
-    plan_put(plan_board_take(&r->board));
+    agent_plan_put(agent_plan_board_take(&r->board));
     policy_put(r->new_policy);
     wakeup_close(&r->wakeup);
     pthread_mutex_destroy(&r->lock);

@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 #include "agentd/options.h"
-#include "agentd/plan.h"
+#include "agentd/agent_plan.h"
 #include "agentd/policy.h"
 #include "agentd/spool.h"
-#include "agentd/stats.h"
+#include "agentd/agent_stats.h"
 #include "common/error.h"
 #include "common/id.h"
 
@@ -27,7 +27,7 @@ struct runner_config {
     struct prober_id agent_id;
     struct policy *policy; /* a reference is taken */
     struct spool *spool;
-    struct stats *stats;
+    struct agent_stats *stats;
 };
 
 /* Opens the sockets. Errors: PROBER_ERR_DENIED (with how to grant CAP_NET_RAW), _SYNTAX (name
@@ -36,7 +36,7 @@ enum prober_error runner_create(struct runner **out, const struct runner_config 
                                 struct prober_failure *why);
 enum prober_error runner_start(struct runner *r, struct prober_failure *why);
 /* Has the plan probed, instead of the one before; takes over the caller's reference. */
-void runner_offer_plan(struct runner *r, struct plan *plan);
+void runner_offer_plan(struct runner *r, struct agent_plan *plan);
 void runner_set_policy(struct runner *r, struct policy *policy); /* takes a reference */
 /* What the server calls us: the mark of our probes, and our address as it sees it. */
 void runner_set_presence(struct runner *r, uint32_t agent_number,

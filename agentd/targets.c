@@ -10,7 +10,7 @@
 enum verdict { VERDICT_PROBE, VERDICT_RESOLVING, VERDICT_OWN, VERDICT_DENIED, VERDICT_REFUSED, VERDICT_COUNT };
 
 struct target {
-    struct plan_target spec; /* its texts are those of `name` */
+    struct agent_plan_target spec; /* its texts are those of `name` */
     struct target_name *name;
     struct target *chain; /* in its bucket */
     uint64_t generation;  /* of the plan that last wanted it */
@@ -320,12 +320,12 @@ void targets_step(struct targets *t, const struct clock_reading *now)
 
 /* ---- plans ---- */
 
-static struct target **find(struct targets *t, const struct plan_target *spec)
+static struct target **find(struct targets *t, const struct agent_plan_target *spec)
 {
-    size_t at = plan_target_hash(spec, &t->key) & (t->bucket_count - 1);
+    size_t at = agent_plan_target_hash(spec, &t->key) & (t->bucket_count - 1);
     struct target **p = &t->buckets[at];
 
-    while (*p && !plan_target_equal(&(*p)->spec, spec))
+    while (*p && !agent_plan_target_equal(&(*p)->spec, spec))
         p = &(*p)->chain;
     return p;
 }
@@ -341,7 +341,7 @@ static void grow(struct targets *t)
     for (size_t i = 0; i < t->bucket_count; i++)
         while (t->buckets[i]) {
             struct target *target = t->buckets[i];
-            size_t at = plan_target_hash(&target->spec, &t->key) & (count - 1);
+            size_t at = agent_plan_target_hash(&target->spec, &t->key) & (count - 1);
 
             t->buckets[i] = target->chain;
             target->chain = buckets[at];
@@ -352,7 +352,7 @@ static void grow(struct targets *t)
     t->bucket_count = count;
 }
 
-static enum prober_error insert(struct targets *t, const struct plan_target *spec,
+static enum prober_error insert(struct targets *t, const struct agent_plan_target *spec,
                                 const struct clock_reading *now)
 {
     struct target *target = calloc(1, sizeof(*target)), **p;
@@ -408,7 +408,7 @@ static void drop_unwanted(struct targets *t)
                 p = &(*p)->chain;
 }
 
-enum prober_error targets_apply(struct targets *t, const struct plan *plan,
+enum prober_error targets_apply(struct targets *t, const struct agent_plan *plan,
                                 const struct clock_reading *now)
 {
     enum prober_error err = PROBER_OK;

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "agentd/own.h"
-#include "agentd/plan.h"
+#include "agentd/agent_plan.h"
 #include "agentd/policy.h"
 #include "agentd/target_name.h"
 #include "common/clock.h"
@@ -61,7 +61,7 @@ struct targets_config {
 enum prober_error targets_create(struct targets **out, const struct targets_config *config);
 /* Makes the plan's targets the wanted ones. Errors: PROBER_ERR_NOMEM: the targets that found no room
  * are missing. */
-enum prober_error targets_apply(struct targets *t, const struct plan *plan,
+enum prober_error targets_apply(struct targets *t, const struct agent_plan *plan,
                                 const struct clock_reading *now);
 /* Takes another policy; targets_review applies it. */
 void targets_set_policy(struct targets *t, struct policy *policy);

@@ -47,7 +47,7 @@ struct uplink {
     uint64_t last_sync_ns, hint_due_ns, addresses_due_ns;
     struct retry hello, sync, report;
     struct report_table table;
-    struct stats_link stats;
+    struct agent_stats_link stats;
     char told_trouble[PROBER_FAILURE_MAX]; /* in the log; "": none */
     struct strbuf body, frame;
 };
@@ -75,7 +75,7 @@ static void clear_retry(struct retry *r)
 
 /* ---- what the log hears of it: once per change ---- */
 
-static void tell_trouble(struct uplink *u, enum stats_link_state state, const char *msg,
+static void tell_trouble(struct uplink *u, enum agent_link_state state, const char *msg,
                          const char *cause)
 {
     char told[PROBER_FAILURE_MAX];
@@ -93,7 +93,7 @@ static void tell_online(struct uplink *u, const struct wire_hello_reply *hello)
 {
     char boot[PROBER_ID_TEXT_MAX];
 
-    u->stats.state = STATS_LINK_UP;
+    u->stats.state = AGENT_LINK_UP;
     u->told_trouble[0] = '\0';
     log_info("the server accepted this agent",
              LOG_S("server_boot", prober_id_format(&u->server_boot, boot)),
@@ -163,15 +163,15 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
     if (err == PROBER_ERR_CLOSED) /* interrupted: we are stopping */
         return;
     u->stats.failed_calls++;
-    tell_trouble(u, STATS_LINK_DOWN, "the server does not answer; probing goes on", why->text);
+    tell_trouble(u, AGENT_LINK_DOWN, "the server does not answer; probing goes on", why->text);
     back_off(retry, now_ns, PAUSE_MAX_NS);
 }
 
 static void tell_answers(struct uplink *u)
 {
-    if (!u->greeted || u->stats.state == STATS_LINK_UP)
+    if (!u->greeted || u->stats.state == AGENT_LINK_UP)
         return;
-    u->stats.state = STATS_LINK_UP;
+    u->stats.state = AGENT_LINK_UP;
     u->told_trouble[0] = '\0';
     log_info("the server answers again");
 }
@@ -195,7 +195,7 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
         back_off(retry, now_ns, PAUSE_MAX_NS);
         return false;
     default:
-        tell_trouble(u, STATS_LINK_REFUSED, "the server refuses this agent", reply->message);
+        tell_trouble(u, AGENT_LINK_REFUSED, "the server refuses this agent", reply->message);
         u->greeted = false;
         back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
         return false;
@@ -305,7 +305,7 @@ static void do_hello(struct uplink *u, uint64_t now_ns)
 static void take_sync(struct uplink *u, const struct wire_reply *reply, uint64_t now_ns)
 {
     const struct wire_sync_reply *sync = &reply->as.sync;
-    struct plan *plan;
+    struct agent_plan *plan;
 
     u->stats.syncs++;
     clear_retry(&u->sync);
@@ -313,7 +313,7 @@ static void take_sync(struct uplink *u, const struct wire_reply *reply, uint64_t
     u->last_sync_ns = now_ns;
     if (!sync->has_plan)
         return;
-    if (plan_create(&plan, sync->plan_revision, &sync->plan)) {
+    if (agent_plan_create(&plan, sync->plan_revision, &sync->plan)) {
         log_error("no memory for the plan", LOG_U("revision", sync->plan_revision));
         back_off(&u->sync, now_ns, PAUSE_MAX_NS);
         return;
@@ -356,7 +356,7 @@ static void take_outcome(struct uplink *u, const struct batch *batch,
 {
     enum wire_outcome outcome = reply->as.report.outcome;
 
-    if ((unsigned)outcome < STATS_OUTCOMES)
+    if ((unsigned)outcome < AGENT_STATS_OUTCOMES)
         u->stats.outcomes[outcome]++;
     clear_retry(&u->report);
     u->hello.pause_ns = 0;
@@ -369,7 +369,7 @@ static void take_outcome(struct uplink *u, const struct batch *batch,
     case WIRE_DUPLICATE: /* taken before; only the answer got lost */
     case WIRE_BACKFILLED:
         report_taken(&u->table, batch);
-        stats_add_acked(u->config.stats, &reply->server_boot_id, outcome == WIRE_BACKFILLED,
+        agent_stats_add_acked(u->config.stats, &reply->server_boot_id, outcome == WIRE_BACKFILLED,
                         &batch->totals);
         u->stats.lag_ns =
             now->boot_ns > batch->ended_boot_ns ? now->boot_ns - batch->ended_boot_ns : 0;
@@ -548,9 +548,9 @@ static void *run(void *context)
         struct clock_reading now = clock_read();
         uint64_t next = uplink_turn(u, &now);
 
-        stats_set_link(u->config.stats, &u->stats);
+        agent_stats_set_link(u->config.stats, &u->stats);
         now_ns = clock_monotonic_ns();
-        stats_link_beat(u->config.stats, now_ns);
+        agent_stats_link_beat(u->config.stats, now_ns);
         if (atomic_load(&u->draining))
             next = min_u64(next, atomic_load(&u->drain_until_ns));
         if (next > now_ns)

@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agentd/plan.h"
+#include "agentd/agent_plan.h"
 #include "agentd/spool.h"
-#include "agentd/stats.h"
+#include "agentd/agent_stats.h"
 #include "agentd/wakeup.h"
 #include "common/addr.h"
 #include "common/clock.h"
@@ -44,13 +44,13 @@ struct uplink_config {
     uint64_t probe_interval_ns, probe_timeout_ns;
     uint64_t sync_interval_ns;
     struct spool *spool;
-    struct stats *stats;
+    struct agent_stats *stats;
     struct link_client *link;
     struct wakeup *wakeup; /* signalled by hints, spool, drain */
     /* What we are called and the address that the server sees (family NONE: not known); then the new
      * plan, with its reference; then the port at which the server gives hints. */
     void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
-    void (*plan)(void *context, struct plan *plan);
+    void (*plan)(void *context, struct agent_plan *plan);
     void (*hints)(void *context, uint16_t port);
     /* Finds the own addresses; `local` is that of the connection, `observed` what the server saw
      * last (either may have family NONE). Asked before each hello, and at each full sync interval. */

@@ -1,12 +1,12 @@
 /*
- * plan - what the server wants probed: immutable, counted, handed over by swapping a pointer.
+ * agent_plan - what the server wants probed: immutable, counted, handed over by swapping a pointer.
  *
  * Threads    A plan never changes once made. The link thread offers it on a plan_board, the icmp
  *            thread takes it there; only the newest matters.
- * Ownership  plan_get and plan_put count references; the last put frees.
+ * Ownership  agent_plan_get and agent_plan_put count references; the last put frees.
  */
-#ifndef AGENTD_PLAN_H
-#define AGENTD_PLAN_H
+#ifndef AGENTD_AGENT_PLAN_H
+#define AGENTD_AGENT_PLAN_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,17 +17,17 @@
 #include "common/siphash.h"
 #include "common/wire.h"
 
-struct plan_target {
+struct agent_plan_target {
     const char *region;
     const char *target; /* name or literal address, as written */
     bool control;
     struct wire_icmp_spec icmp;
 };
 
-struct plan {
+struct agent_plan {
     atomic_uint references;
     uint64_t revision;
-    const struct plan_target *targets; /* [target_count]: the ICMP ones, none twice */
+    const struct agent_plan_target *targets; /* [target_count]: the ICMP ones, none twice */
     size_t target_count;
     size_t skipped; /* targets of kinds that this agent does not have */
     size_t doubles; /* targets that were in the message more than once */
@@ -37,21 +37,21 @@ struct plan {
 /* Makes a plan of a decoded message, which stays the caller's. Specs are brought into the ranges
  * that the engine takes; a target that occurs twice with the same settings is kept once.
  * Errors: PROBER_ERR_NOMEM. */
-enum prober_error plan_create(struct plan **out, uint64_t revision, const struct wire_plan *message);
-struct plan *plan_get(struct plan *plan);
-void plan_put(struct plan *plan); /* NULL is fine */
+enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision, const struct wire_plan *message);
+struct agent_plan *agent_plan_get(struct agent_plan *plan);
+void agent_plan_put(struct agent_plan *plan); /* NULL is fine */
 
 /* A keyed hash of a target and its settings, and whether two are the same in all of them. */
-uint64_t plan_target_hash(const struct plan_target *t, const struct siphash_key *key);
-bool plan_target_equal(const struct plan_target *a, const struct plan_target *b);
+uint64_t agent_plan_target_hash(const struct agent_plan_target *t, const struct siphash_key *key);
+bool agent_plan_target_equal(const struct agent_plan_target *a, const struct agent_plan_target *b);
 
-struct plan_board {
-    _Atomic(struct plan *) offered;
+struct agent_plan_board {
+    _Atomic(struct agent_plan *) offered;
 };
 
 /* Puts up a plan (taking over the caller's reference) in place of one that was not taken yet. */
-void plan_board_offer(struct plan_board *board, struct plan *plan);
+void agent_plan_board_offer(struct agent_plan_board *board, struct agent_plan *plan);
 /* Takes the plan down, with its reference; NULL when there is no new one. */
-struct plan *plan_board_take(struct plan_board *board);
+struct agent_plan *agent_plan_board_take(struct agent_plan_board *board);
 
 #endif

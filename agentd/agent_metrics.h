@@ -1,27 +1,27 @@
 /*
- * exposition - the agent's own metrics.
+ * agent_metrics - the agent's own metrics.
  *
  * Purpose    Writes prober_agent_* from a copy of the counters. Label sets are bounded: the server
  *            boots are the last few, all else are constants.
  * Threads    Pure; any thread.
  */
-#ifndef AGENTD_EXPOSITION_H
-#define AGENTD_EXPOSITION_H
+#ifndef AGENTD_AGENT_METRICS_H
+#define AGENTD_AGENT_METRICS_H
 
 #include "agentd/spool.h"
-#include "agentd/stats.h"
+#include "agentd/agent_stats.h"
 #include "common/clock.h"
 #include "common/metrics.h"
 
-struct exposition_identity {
+struct agent_metrics_identity {
     const char *agent_id; /* hex */
     const char *boot_id;
     const char *region;
 };
 
 /* Writes every family but the end mark. */
-void exposition_write(struct metrics_writer *w, const struct exposition_identity *identity,
-                      const struct stats_copy *stats, const struct spool_counts *spool,
+void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_identity *identity,
+                      const struct agent_stats_copy *stats, const struct spool_counts *spool,
                       const struct clock_reading *now);
 
 #endif

@@ -1,4 +1,4 @@
-#include "agentd/exposition.h"
+#include "agentd/agent_metrics.h"
 
 #include <stddef.h>
 
@@ -11,9 +11,9 @@
 /* Families of one series each, whose value is a uint64_t in the counters. */
 static const struct single {
     struct metric_family family;
-    size_t offset; /* in struct stats_copy */
+    size_t offset; /* in struct agent_stats_copy */
 } singles[] = {
-#define AT(member) offsetof(struct stats_copy, member)
+#define AT(member) offsetof(struct agent_stats_copy, member)
     {COUNTER("prober_agent_probes_sent_total", "Probes that the kernel took, of finished windows."),
      AT(probing.totals.sent)},
     {COUNTER("prober_agent_probes_received_total", "Probes that were answered in time."),
@@ -118,7 +118,7 @@ static void write_slices(struct metrics_writer *w, const struct metric_family *f
     }
 }
 
-static void write_probing(struct metrics_writer *w, const struct stats_copy *s)
+static void write_probing(struct metrics_writer *w, const struct agent_stats_copy *s)
 {
     static const struct metric_family
         scheduled = COUNTER("prober_agent_probes_scheduled_total",
@@ -168,7 +168,7 @@ static void write_results(struct metrics_writer *w, const char *boot, const stru
 }
 
 static void write_boots(struct metrics_writer *w, const struct metric_family *family,
-                        const struct stats_copy *s, size_t offset)
+                        const struct agent_stats_copy *s, size_t offset)
 {
     char boot[PROBER_ID_TEXT_MAX];
 
@@ -179,7 +179,7 @@ static void write_boots(struct metrics_writer *w, const struct metric_family *fa
             (const struct icmp_totals *)(const void *)((const char *)&s->boots[i] + offset));
 }
 
-static void write_reports(struct metrics_writer *w, const struct stats_copy *s)
+static void write_reports(struct metrics_writer *w, const struct agent_stats_copy *s)
 {
     static const struct metric_family
         acked = COUNTER("prober_agent_acked_packets_total",
@@ -188,16 +188,16 @@ static void write_reports(struct metrics_writer *w, const struct stats_copy *s)
         backfilled = COUNTER("prober_agent_backfilled_packets_total",
                              "Probes in reports that a server took as too old for its counters."),
         reports = COUNTER("prober_agent_reports_total", "Reports by what the server made of them.");
-    static const char *const outcomes[STATS_OUTCOMES] = {[WIRE_APPLIED] = "applied",
+    static const char *const outcomes[AGENT_STATS_OUTCOMES] = {[WIRE_APPLIED] = "applied",
                                                          [WIRE_DUPLICATE] = "duplicate",
                                                          [WIRE_BACKFILLED] = "backfilled",
                                                          [WIRE_UNKNOWN_TABLE] = "unknown_table",
                                                          [WIRE_INVALID] = "invalid"};
 
-    write_boots(w, &acked, s, offsetof(struct stats_boot, acked));
-    write_boots(w, &backfilled, s, offsetof(struct stats_boot, backfilled));
+    write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked));
+    write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled));
     metrics_family(w, &reports);
-    for (size_t i = 0; i < STATS_OUTCOMES; i++) {
+    for (size_t i = 0; i < AGENT_STATS_OUTCOMES; i++) {
         const struct metric_label labels[] = {{"outcome", outcomes[i]}};
 
         metrics_sample_u64(w, labels, 1, s->link.outcomes[i]);
@@ -207,7 +207,7 @@ static void write_reports(struct metrics_writer *w, const struct stats_copy *s)
 }
 
 static void write_spool(struct metrics_writer *w, const struct spool_counts *spool,
-                        const struct stats_copy *s, const struct clock_reading *now)
+                        const struct agent_stats_copy *s, const struct clock_reading *now)
 {
     static const struct metric_family
         reports = GAUGE("prober_agent_spool_reports", NULL,
@@ -239,8 +239,8 @@ static void write_spool(struct metrics_writer *w, const struct spool_counts *spo
     metrics_sample_ns(w, NULL, 0, s->link.lag_ns);
 }
 
-static void write_identity(struct metrics_writer *w, const struct exposition_identity *identity,
-                           const struct stats_copy *s)
+static void write_identity(struct metrics_writer *w, const struct agent_metrics_identity *identity,
+                           const struct agent_stats_copy *s)
 {
     static const struct metric_family
         info = {"prober_agent_identity_info", METRIC_INFO, NULL, "Who this agent is."},
@@ -252,11 +252,11 @@ static void write_identity(struct metrics_writer *w, const struct exposition_ide
     metrics_family(w, &info);
     metrics_sample_u64(w, labels, ARRAY_LEN(labels), 1);
     metrics_family(w, &up);
-    metrics_sample_u64(w, NULL, 0, s->link.state == STATS_LINK_UP);
+    metrics_sample_u64(w, NULL, 0, s->link.state == AGENT_LINK_UP);
 }
 
-void exposition_write(struct metrics_writer *w, const struct exposition_identity *identity,
-                      const struct stats_copy *stats, const struct spool_counts *spool,
+void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_identity *identity,
+                      const struct agent_stats_copy *stats, const struct spool_counts *spool,
                       const struct clock_reading *now)
 {
     write_identity(w, identity, stats);

@@ -1,4 +1,4 @@
-#include "agentd/plan.h"
+#include "agentd/agent_plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static struct wire_icmp_spec bounded_spec(const struct wire_icmp_spec *s)
     return out;
 }
 
-uint64_t plan_target_hash(const struct plan_target *t, const struct siphash_key *key)
+uint64_t agent_plan_target_hash(const struct agent_plan_target *t, const struct siphash_key *key)
 {
     uint64_t parts[] = {siphash24(key, t->region, strlen(t->region)),
                         siphash24(key, t->target, strlen(t->target)),
@@ -47,7 +47,7 @@ uint64_t plan_target_hash(const struct plan_target *t, const struct siphash_key 
     return siphash24(key, parts, sizeof(parts));
 }
 
-bool plan_target_equal(const struct plan_target *a, const struct plan_target *b)
+bool agent_plan_target_equal(const struct agent_plan_target *a, const struct agent_plan_target *b)
 {
     return a->control == b->control && a->icmp.payload_size == b->icmp.payload_size &&
            a->icmp.packet_count == b->icmp.packet_count &&
@@ -84,13 +84,13 @@ struct seen {
     size_t slot_count; /* a power of 2 */
 };
 
-static bool is_double(struct seen *seen, const struct plan_target *targets,
-                      const struct plan_target *t, size_t index)
+static bool is_double(struct seen *seen, const struct agent_plan_target *targets,
+                      const struct agent_plan_target *t, size_t index)
 {
-    size_t mask = seen->slot_count - 1, at = plan_target_hash(t, &seen->key) & mask;
+    size_t mask = seen->slot_count - 1, at = agent_plan_target_hash(t, &seen->key) & mask;
 
     while (seen->slots[at]) {
-        if (plan_target_equal(&targets[seen->slots[at] - 1], t))
+        if (agent_plan_target_equal(&targets[seen->slots[at] - 1], t))
             return true;
         at = (at + 1) & mask;
     }
@@ -107,7 +107,7 @@ static const char *keep_text(char **room, const char *text)
     return kept;
 }
 
-static void fill(struct plan *plan, const struct wire_plan *message, struct plan_target *targets,
+static void fill(struct agent_plan *plan, const struct wire_plan *message, struct agent_plan_target *targets,
                  char *text, struct seen *seen)
 {
     for (size_t i = 0; i < message->entry_count; i++) {
@@ -120,7 +120,7 @@ static void fill(struct plan *plan, const struct wire_plan *message, struct plan
         }
         region = keep_text(&text, e->region);
         for (size_t j = 0; j < e->target_count; j++) {
-            struct plan_target t = {region, e->targets[j], e->control, bounded_spec(&e->icmp)};
+            struct agent_plan_target t = {region, e->targets[j], e->control, bounded_spec(&e->icmp)};
 
             if (is_double(seen, targets, &t, plan->target_count)) {
                 plan->doubles++;
@@ -132,12 +132,12 @@ static void fill(struct plan *plan, const struct wire_plan *message, struct plan
     }
 }
 
-enum prober_error plan_create(struct plan **out, uint64_t revision, const struct wire_plan *message)
+enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision, const struct wire_plan *message)
 {
     struct sizes n = measure(message);
-    struct plan *plan = calloc(1, sizeof(*plan));
+    struct agent_plan *plan = calloc(1, sizeof(*plan));
     struct seen seen = {.slots = calloc(n.slots, sizeof(uint32_t)), .slot_count = n.slots};
-    char *memory = calloc(1, n.targets * sizeof(struct plan_target) + n.text + 1);
+    char *memory = calloc(1, n.targets * sizeof(struct agent_plan_target) + n.text + 1);
     enum prober_error err = PROBER_ERR_NOMEM;
 
     if (!plan || !seen.slots || !memory)
@@ -146,9 +146,9 @@ enum prober_error plan_create(struct plan **out, uint64_t revision, const struct
     random_bytes(&seen.key, sizeof(seen.key));
     plan->revision = revision;
     plan->memory = memory;
-    plan->targets = (struct plan_target *)memory;
-    fill(plan, message, (struct plan_target *)memory,
-         memory + n.targets * sizeof(struct plan_target), &seen);
+    plan->targets = (struct agent_plan_target *)memory;
+    fill(plan, message, (struct agent_plan_target *)memory,
+         memory + n.targets * sizeof(struct agent_plan_target), &seen);
     *out = plan;
     plan = NULL;
     memory = NULL;
@@ -160,13 +160,13 @@ out:
     return err;
 }
 
-struct plan *plan_get(struct plan *plan)
+struct agent_plan *agent_plan_get(struct agent_plan *plan)
 {
     atomic_fetch_add(&plan->references, 1);
     return plan;
 }
 
-void plan_put(struct plan *plan)
+void agent_plan_put(struct agent_plan *plan)
 {
     if (!plan || atomic_fetch_sub(&plan->references, 1) != 1)
         return;
@@ -174,12 +174,12 @@ void plan_put(struct plan *plan)
     free(plan);
 }
 
-void plan_board_offer(struct plan_board *board, struct plan *plan)
+void agent_plan_board_offer(struct agent_plan_board *board, struct agent_plan *plan)
 {
-    plan_put(atomic_exchange(&board->offered, plan));
+    agent_plan_put(atomic_exchange(&board->offered, plan));
 }
 
-struct plan *plan_board_take(struct plan_board *board)
+struct agent_plan *agent_plan_board_take(struct agent_plan_board *board)
 {
     return atomic_exchange(&board->offered, NULL);
 }

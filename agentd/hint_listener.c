@@ -1,36 +1,36 @@
-#include "agentd/hints.h"
+#include "agentd/hint_listener.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/log.h"
 
-enum prober_error hints_open(struct hints *h, const char *server, void (*hinted)(void *context),
+enum prober_error hint_listener_open(struct hint_listener *h, const char *server, void (*hinted)(void *context),
                              void *context, struct prober_failure *why)
 {
     uint16_t port;
 
-    *h = (struct hints){.hinted = hinted, .context = context};
+    *h = (struct hint_listener){.hinted = hinted, .context = context};
     return prober_hostport_split(server, 0, h->host, &port, why);
 }
 
 static void on_hint(void *context, const void *bytes, size_t len)
 {
-    struct hints *h = context;
+    struct hint_listener *h = context;
 
     (void)bytes;
     (void)len;
     h->hinted(h->context);
 }
 
-void hints_set_port(struct hints *h, uint16_t port)
+void hint_listener_set_port(struct hint_listener *h, uint16_t port)
 {
     char address[PROBER_HOST_MAX + 16];
     struct prober_failure why;
 
     if (port == h->port)
         return;
-    hints_close(h);
+    hint_listener_close(h);
     snprintf(address, sizeof(address), strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host,
              (unsigned)port);
     if (link_subscriber_open(&h->subscriber, address, on_hint, h, &why)) {
@@ -42,7 +42,7 @@ void hints_set_port(struct hints *h, uint16_t port)
     h->port = port;
 }
 
-void hints_close(struct hints *h)
+void hint_listener_close(struct hint_listener *h)
 {
     link_subscriber_close(h->subscriber);
     h->subscriber = NULL;
