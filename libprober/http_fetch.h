@@ -2,7 +2,8 @@
  * http_fetch - small HTTP requests, several at once, bounded (with http_*, the adapter of libcurl).
  *
  * Purpose    Cloud metadata, own-address look-ups, and the command-line client's calls of the admin
- *            API. Not for probing. No proxy from the environment, no redirects, http and https.
+ *            API. Not for probing. No proxy from the environment, no redirects (a 3xx is an answer),
+ *            http and https alone, certificates verified with the system's bundle.
  * Threads    Each call runs to its end in the calling thread; calls in several threads are fine.
  */
 #ifndef LIBPROBER_HTTP_FETCH_H
@@ -15,11 +16,11 @@
 
 struct http_request {
     const char *url;
-    const char *method;         /* NULL: GET */
+    const char *method;         /* NULL: GET, or POST when there is a body */
     const char *const *headers; /* "Name: value", NULL at the end; NULL: none */
     const char *body;           /* NULL: none */
     size_t body_len;
-    size_t answer_max;          /* bytes; 0: 64 KiB */
+    size_t answer_max;          /* bytes of the body; 0: 64 KiB; more is PROBER_ERR_RANGE */
 };
 
 struct http_answer {

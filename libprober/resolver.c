@@ -28,7 +28,7 @@ enum channel { CHANNEL_PATIENT, CHANNEL_FRANK, CHANNEL_COUNT };
 /* One question of a lookup: the addresses of one family. */
 struct leg {
     struct lookup *lookup;
-    int family; /* AF_INET or AF_INET6 */
+    int family;           /* AF_INET or AF_INET6 */
     enum channel channel; /* that it was asked of last */
     bool ended;
     enum resolver_status status;
@@ -56,7 +56,7 @@ struct lookups {
 struct resolver {
     ares_channel channels[CHANNEL_COUNT];
     int epoll_fd;
-    char *servers; /* NULL: the system's */
+    char *servers;    /* NULL: the system's */
     struct stat conf; /* of resolv.conf when the channels were made */
     uint64_t timeout_ns;
     uint64_t now_ns;         /* of the call that runs */
@@ -105,11 +105,16 @@ static enum resolver_status status_of_ares(int status)
         int ares;
         enum resolver_status status;
     } table[] = {
-        {ARES_SUCCESS, RESOLVER_OK},           {ARES_ENOTFOUND, RESOLVER_NXDOMAIN},
-        {ARES_ENODATA, RESOLVER_NODATA},       {ARES_ETIMEOUT, RESOLVER_TIMEOUT},
-        {ARES_EREFUSED, RESOLVER_REFUSED},     {ARES_ECONNREFUSED, RESOLVER_REFUSED},
-        {ARES_EBADNAME, RESOLVER_BAD_NAME},    {ARES_ECANCELLED, RESOLVER_CANCELLED},
-        {ARES_EDESTRUCTION, RESOLVER_CANCELLED}, {ARES_ENOMEM, RESOLVER_CANCELLED},
+        {ARES_SUCCESS, RESOLVER_OK},
+        {ARES_ENOTFOUND, RESOLVER_NXDOMAIN},
+        {ARES_ENODATA, RESOLVER_NODATA},
+        {ARES_ETIMEOUT, RESOLVER_TIMEOUT},
+        {ARES_EREFUSED, RESOLVER_REFUSED},
+        {ARES_ECONNREFUSED, RESOLVER_REFUSED},
+        {ARES_EBADNAME, RESOLVER_BAD_NAME},
+        {ARES_ECANCELLED, RESOLVER_CANCELLED},
+        {ARES_EDESTRUCTION, RESOLVER_CANCELLED},
+        {ARES_ENOMEM, RESOLVER_CANCELLED},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -255,8 +260,8 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static enum prober_error open_channel(struct resolver *r, enum channel which,
-                                      ares_channel *channel, struct prober_failure *why)
+static enum prober_error open_channel(struct resolver *r, enum channel which, ares_channel *channel,
+                                      struct prober_failure *why)
 {
     char lookups[] = "b";
     struct ares_options options = {
@@ -279,7 +284,8 @@ static enum prober_error open_channel(struct resolver *r, enum channel which,
                            "cannot set up name resolution: %s", ares_strerror(status));
     }
     if (r->servers && ares_set_servers_ports_csv(*channel, r->servers) != ARES_SUCCESS)
-        return prober_fail(why, PROBER_ERR_SYNTAX, "malformed list of DNS servers '%s'", r->servers);
+        return prober_fail(why, PROBER_ERR_SYNTAX, "malformed list of DNS servers '%s'",
+                           r->servers);
     return PROBER_OK;
 }
 
@@ -469,8 +475,8 @@ static bool is_known_at_once(struct resolver *r, const char *name, const int *fa
     return false;
 }
 
-void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred, bool strict,
-                     uint64_t now_ns, resolver_done done, void *context)
+void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred,
+                     bool strict, uint64_t now_ns, resolver_done done, void *context)
 {
     static const int orders[2][2] = {{AF_INET, AF_INET6}, {AF_INET6, AF_INET}};
     const int *families = orders[preferred == PROBER_FAMILY_IPV6];

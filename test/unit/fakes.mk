@@ -1,2 +1,3 @@
 fakes_test_resolver := dns_server
 fakes_test_log := fake_clock
+fakes_test_http_fetch := http_server

@@ -204,8 +204,21 @@ static void what_cannot_be_a_name_is_not_asked(void **state)
 {
     struct fixture *f = *state;
     char long_label[80], long_name[300];
-    const char *bad[] = {"", ".", "..", "a..test", ".test", "a b.test", "b\xc3\xbc" "cher.test",
-                         "300.1.1.1", "127.1", "12345", "host:80", "[::1]", "a/b", long_label,
+    const char *bad[] = {"",
+                         ".",
+                         "..",
+                         "a..test",
+                         ".test",
+                         "a b.test",
+                         "b\xc3\xbc"
+                         "cher.test",
+                         "300.1.1.1",
+                         "127.1",
+                         "12345",
+                         "host:80",
+                         "[::1]",
+                         "a/b",
+                         long_label,
                          long_name};
 
     memset(long_label, 'a', sizeof(long_label));

@@ -21,8 +21,8 @@ enum dns_behaviour {
 /* What is known of a name; a name without a record does not exist (NXDOMAIN). */
 struct dns_record {
     const char *name;
-    const char *a;     /* IPv4 addresses, separated by blanks; NULL: none */
-    const char *aaaa;  /* IPv6 addresses, likewise */
+    const char *a;    /* IPv4 addresses, separated by blanks; NULL: none */
+    const char *aaaa; /* IPv6 addresses, likewise */
     enum dns_behaviour on_a, on_aaaa;
 };
 
