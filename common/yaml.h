@@ -2,7 +2,8 @@
  * yaml - YAML documents as trees that know their lines (adapter of libyaml).
  *
  * Purpose    Reading configuration. Refuses what libyaml lets pass: duplicate keys, more than one
- *            document, aliases and anchors, files over YAML_FILE_MAX, nesting over YAML_DEPTH_MAX.
+ *            document, aliases, anchors and tags, keys that are no scalars, files over
+ *            YAML_FILE_MAX, nesting over YAML_DEPTH_MAX, more than YAML_NODES_MAX nodes.
  * Threads    A document belongs to one thread, or is read by many once made.
  * Ownership  The document owns its nodes; node pointers are valid until yaml_destroy.
  */
@@ -16,8 +17,9 @@
 #include "common/error.h"
 #include "common/problems.h"
 
-#define YAML_FILE_MAX (4u << 20)
+#define YAML_FILE_MAX (16u << 20)
 #define YAML_DEPTH_MAX 32
+#define YAML_NODES_MAX (1u << 20)
 
 enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
@@ -52,7 +54,8 @@ const struct yaml_node *yaml_value(const struct yaml_node *mapping, size_t i);
 /* The value of `key`, or NULL. */
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key);
 
-/* Scalars as values. The YAML 1.2 core forms, and Go's booleans ("true", "True", "TRUE", …).
+/* Plain scalars as values, in the forms of number.h: those of YAML 1.2's core schema, but for numbers
+ * with leading zeros, and Go's booleans ("true", "True", "TRUE", "t", "1" …).
  * Errors: PROBER_ERR_SYNTAX, PROBER_ERR_RANGE, with *out untouched. */
 enum prober_error yaml_bool(const struct yaml_node *node, bool *out);
 enum prober_error yaml_int(const struct yaml_node *node, int64_t *out);
