@@ -67,10 +67,18 @@ def start_time(pid):
     return None if fields[0] == "Z" else fields[19]
 
 
-def pids_in(netns):
-    """The processes in a namespace."""
-    run = subprocess.run(["ip", "netns", "pids", netns], capture_output=True, text=True, check=False)
-    return [int(p) for p in run.stdout.split()]
+def pids_in(namespaces):
+    """{pid: start time} of the processes in any of the namespaces."""
+    inodes = set()
+    for name in namespaces:
+        with contextlib.suppress(OSError):
+            inodes.add(os.stat(f"/run/netns/{name}").st_ino)
+    pids = {}
+    for pid in filter(str.isdigit, os.listdir("/proc") if inodes else []):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}/ns/net").st_ino in inodes:
+                pids[int(pid)] = start_time(pid)
+    return pids
 
 
 def end_processes(pids, grace=4.0):
@@ -100,9 +108,9 @@ def reap(stream):
         else:
             things[kind][value] = None
     end_processes({int(p): s for p, s in things["pid"].items() if s})
-    for netns in things["netns"]:
-        end_processes({p: start_time(p) for p in pids_in(netns)}, 0.5)
-        subprocess.run(["ip", "netns", "del", netns], stderr=subprocess.DEVNULL, check=False)
+    end_processes(pids_in(things["netns"]), 0.5)
+    subprocess.run(["ip", "-force", "-batch", "-"], text=True, stderr=subprocess.DEVNULL, check=False,
+                   input="".join(f"netns del {name}\n" for name in things["netns"]))
     for path in things["dir"]:
         shutil.rmtree(path, ignore_errors=True)
 
