@@ -18,6 +18,10 @@
 #include "common/error.h"
 
 #define LINK_MESSAGE_MAX ((4u << 20) + 64)
+#define LINK_HINT_MAX 64
+/* Calls of one connection that are open at once; a peer that exceeds it is disconnected. An honest
+ * one has one, and a second for a moment after it gave up waiting. */
+#define LINK_CALLS_PER_CONNECTION 4
 
 struct link_server;
 struct link_call;
@@ -30,9 +34,9 @@ struct link_subscriber;
 /* One request arrived. */
 typedef void (*link_serve_fn)(void *context, struct link_call *call);
 
-/* What a connection carries: one per connection, made on its first request. The user pointer is
- * set by whoever serves; `release` is called once, on an nng thread, after the connection ended and
- * no call of it is open. */
+/* What a connection carries. The user pointer is set by whoever serves; `release` is called once for
+ * it, after the connection ended and no call of it is open: on an nng thread, or on the thread that
+ * ended the last call. */
 typedef void (*link_release_fn)(void *context, void *user);
 
 struct link_server_config {
@@ -44,7 +48,8 @@ struct link_server_config {
     void *context;
 };
 
-/* Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _IO with a sentence in *why. */
+/* Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _NOT_FOUND (a name that does not resolve, an address
+ * that the host does not have), _NOMEM, _IO with a sentence in *why. */
 enum prober_error link_server_open(struct link_server **out,
                                    const struct link_server_config *config,
                                    struct prober_failure *why);
@@ -54,12 +59,13 @@ struct link_server_counts {
     uint64_t connections;      /* open now */
     uint64_t accepted_total;
     uint64_t refused_total;    /* over connections_max */
-    uint64_t dropped_total;    /* disconnected for misbehaviour: link_call_drop */
+    uint64_t dropped_total;    /* disconnected for misbehaviour: link_call_drop, too many calls at
+                                  once, a reply that was not taken within 10 s */
     uint64_t requests_total;
 };
 void link_server_counts(const struct link_server *server, struct link_server_counts *out);
-/* Stops receiving; calls that are open may still be replied to or dropped, and must be, before
- * link_server_close returns. NULL is fine. */
+/* Stops receiving; calls that are open may still be replied to or dropped, and must be: to wait for
+ * them, link_server_close takes up to 5 s. NULL is fine for both. */
 void link_server_stop(struct link_server *server);
 void link_server_close(struct link_server *server);
 
@@ -70,20 +76,23 @@ uint64_t link_call_connection(const struct link_call *call);
 void *link_call_user(const struct link_call *call);
 /* Sets the connection's user pointer. A pointer it replaces is released. */
 void link_call_set_user(struct link_call *call, void *user);
-/* Sends bytes[len] (copied) and frees the call. */
+/* Sends bytes[len] (copied; at most LINK_MESSAGE_MAX) and frees the call. */
 void link_call_reply(struct link_call *call, const void *bytes, size_t len);
 /* Disconnects the peer without a reply, and frees the call. */
 void link_call_drop(struct link_call *call);
 
 /* ---- calling ---- */
 
-/* `address` is "host:port"; dialled in the background and again after a loss, with growing, jittered
- * pauses of 0.25 s to 10 s. Errors: PROBER_ERR_SYNTAX, _NOMEM. */
+/* `address` is "host:port"; dialled in the background and again after a loss, after a random pause of
+ * up to 0.25 s, and longer after each further failure, up to 10 s. A name is resolved at each dial.
+ * Errors: PROBER_ERR_SYNTAX, _NOMEM. */
 enum prober_error link_client_open(struct link_client **out, const char *address,
                                    struct prober_failure *why);
-/* Sends bytes[len] and waits for the reply, *reply (malloc'd) of *reply_len bytes.
- * Errors: PROBER_ERR_TIMEOUT, _UNREACHABLE (no connection within the timeout), _CLOSED (interrupted),
- * _NOMEM. After an error the server may or may not have taken the request. */
+/* Sends bytes[len] and waits for the reply, *reply (malloc'd) of *reply_len bytes. A request is sent
+ * once, over one connection, and never again by itself; after a timeout the connection is made anew.
+ * Errors: PROBER_ERR_TIMEOUT, _UNREACHABLE (no connection within the timeout, or it was lost),
+ * _CLOSED (interrupted), _RANGE (len over LINK_MESSAGE_MAX), _NOMEM. After an error the server may or
+ * may not have taken the request. */
 enum prober_error link_client_call(struct link_client *client, const void *bytes, size_t len,
                                    uint64_t timeout_ns, void **reply, size_t *reply_len);
 bool link_client_is_connected(const struct link_client *client);
@@ -100,7 +109,7 @@ void link_client_close(struct link_client *client);
 enum prober_error link_publisher_open(struct link_publisher **out, const char *listen,
                                       struct prober_failure *why);
 uint16_t link_publisher_port(const struct link_publisher *publisher);
-/* Publishes a hint of at most 64 bytes; never blocks, and may be lost. */
+/* Publishes a hint of at most LINK_HINT_MAX bytes; never blocks, and may be lost. */
 void link_publisher_send(struct link_publisher *publisher, const void *bytes, size_t len);
 void link_publisher_close(struct link_publisher *publisher);
 
