@@ -6,7 +6,9 @@
  *            (PROBERMESH_AGENT_PROBE_INTERVAL), the YAML keys (nested "agent: {probe: {interval: 5s}}"
  *            or dotted "agent.probe.interval: 5s"), the defaults, and the help.
  *            Precedence: flag > environment > file (-config) > default. The last of a repeated flag
- *            wins. An unknown flag, a malformed value, a stray word, an unknown key are errors.
+ *            wins. An unknown flag, a malformed value, a stray word, an unknown key are errors, also
+ *            where another source goes before them. An empty variable, and a key without a value,
+ *            are as if they were not there; variables of no option are ignored.
  * Threads    main() only.
  * Ownership  Strings in the settings are malloc'd and freed by options_free.
  */
@@ -20,6 +22,8 @@
 
 #include "common/error.h"
 #include "common/problems.h"
+
+#define OPTION_NAME_MAX 63
 
 enum option_type {
     OPTION_BOOL,     /* bool */
@@ -42,11 +46,13 @@ enum option_flags {
     OPTION_NO_FILE = 2     /* not allowed in the file (config, help, version) */
 };
 
+/* Several options may share a member (-h and -help). */
 struct option {
-    const char *name;     /* "agent.probe.interval" */
+    const char *name;     /* "agent.probe.interval"; at most OPTION_NAME_MAX bytes */
     enum option_type type;
     size_t offset;        /* of the member in the settings struct */
-    const char *fallback; /* the default, as a user would write it; NULL: false, 0 or "" */
+    const char *fallback; /* the default, as a user would write it; NULL: false, 0 or "", and of a
+                             CHOICE the first */
     const char *group;    /* heading in the help; entries of a group stand together */
     const char *argument; /* what the help calls the value: "addr", "duration"; NULL: by type */
     const char *help;     /* one or more sentences; wrapped by the help */
@@ -76,7 +82,8 @@ void options_free(const struct option *table, size_t count, void *settings);
 const struct option *options_find(const struct option *table, size_t count, const char *name);
 /* Prints the grouped flags with their defaults to `out`, wrapped to 80 columns. */
 void options_help(const struct option *table, size_t count, FILE *out);
-/* Prints "key: value" of every option as YAML that the program would read back; secrets masked. */
+/* Prints "key: value" of every option that a file may hold, as YAML that the program would read
+ * back; a secret is only said to be set. */
 void options_dump(const struct option *table, size_t count, const void *settings, FILE *out);
 
 #endif
