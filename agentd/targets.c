@@ -11,13 +11,14 @@ enum verdict { VERDICT_PROBE, VERDICT_RESOLVING, VERDICT_OWN, VERDICT_DENIED, VE
 
 struct target {
     struct agent_plan_target spec; /* its texts are those of `name` */
-    struct target_name *name;
+    struct target_name *name; /* for the next probe */
     struct target *chain; /* in its bucket */
-    uint64_t generation;  /* of the plan that last wanted it */
+    uint64_t generation; /* of the plan that last wanted it */
     enum verdict verdict;
     struct targets_probe *probe; /* NULL: not in the engine */
     struct prober_addr address;  /* family NONE: not resolved */
     /* of names */
+    bool name_used; /* a probe has this name already */
     bool is_name, resolved;
     bool queued, asking, answered; /* at most one of these */
     bool gone; /* no longer wanted, but a look-up still names it */
@@ -95,6 +96,25 @@ static struct targets_probe *probe_create(struct targets *t, struct target *targ
     return p;
 }
 
+/* Results of two probes of a target may fall into one window: so that none takes the other's place,
+ * each has a name, and by it a number, of its own. */
+static bool renew_name(struct target *target)
+{
+    struct target_name *old = target->name, *name;
+
+    if (!target->name_used)
+        return true;
+    name = target_name_create(old->region, old->target, old->control);
+    if (!name)
+        return false;
+    target->name = name;
+    target->name_used = false;
+    target->spec.region = name->region;
+    target->spec.target = name->target;
+    target_name_put(old);
+    return true;
+}
+
 static uint64_t phase_of(const struct targets *t, const struct target *target)
 {
     uint64_t parts[2] = {siphash24(&t->config.phase_key, target->spec.region,
@@ -116,11 +136,12 @@ static enum prober_error probe_start(struct targets *t, struct target *target,
                              .timeout_ns = spec->timeout_ns ? spec->timeout_ns
                                                             : t->config.timeout_ns,
                              .phase = phase_of(t, target)};
-    struct targets_probe *p = probe_create(t, target);
+    struct targets_probe *p = renew_name(target) ? probe_create(t, target) : NULL;
     enum prober_error err;
 
     if (!p)
         return PROBER_ERR_NOMEM;
+    target->name_used = true;
     p->resolve_ns = target->resolve_ns;
     it.user = p;
     err = icmp_engine_add(t->config.engine, &it, now, &p->id);

@@ -1,0 +1,305 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agentd/batch.h"
+#include "agentd/report.h"
+#include "common/wire.h"
+
+#define BOOT_NS(s) ((uint64_t)(s)*UINT64_C(1000000000))
+
+static const struct prober_id agent = {{1, 2, 3}}, boot = {{4, 5, 6}};
+static const struct histogram_pair pairs[] = {{3, 2}, {40, 1}};
+
+static struct icmp_window given_window(uint32_t number)
+{
+    struct icmp_window w = {.number = number,
+                            .counts = {.sent = 10,
+                                       .received = 3,
+                                       .lost_timeout = 5,
+                                       .lost_unreachable = 1,
+                                       .unknown = 1,
+                                       .unsent_late = 2,
+                                       .doubtful = 1},
+                            .jitter_ns = 77,
+                            .pairs = pairs,
+                            .pair_count = 2};
+
+    moments_add(&w.rtt, 5000);
+    moments_add(&w.rtt, 6000);
+    moments_add(&w.rtt, UINT64_C(5000000000));
+    return w;
+}
+
+static struct batch_builder *given_builder(void)
+{
+    struct batch_builder *b = NULL;
+
+    assert_int_equal(batch_builder_create(&b), PROBER_OK);
+    return b;
+}
+
+static struct batch *given_batch(struct target_name *const *names, size_t count)
+{
+    struct batch_builder *b = given_builder();
+    struct batch *batch = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        struct icmp_window w = given_window(7);
+
+        assert_int_equal(batch_builder_add(b, names[i], &w, 900 + i), PROBER_OK);
+    }
+    assert_int_equal(batch_builder_close(b, 7, BOOT_NS(15), BOOT_NS(100), &batch), PROBER_OK);
+    batch_builder_destroy(b);
+    batch->sequence = 42;
+    return batch;
+}
+
+static void given_decoded(struct report_table *table, const struct batch *batch, uint64_t now_ns,
+                          struct wire_request *out)
+{
+    struct strbuf bytes = STRBUF_INIT;
+    struct prober_failure why = {0};
+
+    memset(out, 0, sizeof(*out));
+    assert_int_equal(report_encode(table, batch, &agent, &boot, now_ns, &bytes), PROBER_OK);
+    if (wire_request_decode(bytes.bytes, bytes.len, out, &why))
+        fail_msg("%s", why.text);
+    strbuf_free(&bytes);
+}
+
+static void a_report_says_on_the_wire_what_the_engine_said(void **state)
+{
+    struct target_name *name = target_name_create("区域", "192.0.2.1", false);
+    struct batch *batch = given_batch(&name, 1);
+    struct report_table table;
+    struct wire_request r;
+    const struct wire_icmp_columns *c = &r.as.report.icmp;
+    moments_square square;
+
+    (void)state;
+    report_table_init(&table);
+    given_decoded(&table, batch, BOOT_NS(103), &r);
+    assert_int_equal(r.call, WIRE_REPORT);
+    assert_true(prober_id_equal(&r.agent_id, &agent));
+    assert_true(prober_id_equal(&r.boot_id, &boot));
+    assert_int_equal(r.as.report.sequence, 42);
+    assert_int_equal(r.as.report.window, 7);
+    assert_int_equal(r.as.report.window_ns, BOOT_NS(15));
+    assert_int_equal(r.as.report.age_ns, BOOT_NS(3));
+    assert_int_equal(r.as.report.rows, 1);
+    assert_int_equal(r.as.report.name_count, 1);
+    assert_string_equal(r.as.report.names[0].region, "区域");
+    assert_string_equal(r.as.report.names[0].target, "192.0.2.1");
+    assert_int_equal(r.as.report.names[0].number, r.as.report.target[0]);
+    assert_int_equal(c->sent[0],
+                     c->received[0] + c->lost_timeout[0] + c->lost_unreachable[0] + c->unknown[0]);
+    assert_int_equal(c->unsent_late[0], 2);
+    assert_null(c->duplicates);
+    assert_int_equal(c->rtt_sum_ns[0], UINT64_C(5000011000));
+    assert_int_equal(c->rtt_min_ns[0], 5000);
+    assert_int_equal(c->rtt_max_ns[0], UINT64_C(5000000000));
+    square = ((moments_square)c->rtt_square_high[0] << 64) | c->rtt_square_low[0];
+    assert_true(square == (moments_square)25000000 + 36000000 +
+                              (moments_square)UINT64_C(5000000000) * UINT64_C(5000000000));
+    assert_int_equal(c->jitter_ns[0], 77);
+    assert_int_equal(c->resolve_ns[0], 900);
+    assert_int_equal(c->histogram_bins[0], 2);
+    assert_int_equal(c->bin_step[0], 3);
+    assert_int_equal(c->bin_step[1], 37);
+    assert_int_equal(c->bin_count[0], 2);
+    assert_int_equal(c->bin_count[1], 1);
+    wire_request_free(&r);
+    batch_destroy(batch);
+    target_name_put(name);
+}
+
+static void a_name_is_sent_until_the_server_has_it_and_again_after_it_forgot(void **state)
+{
+    struct target_name *names[2] = {target_name_create("a", "192.0.2.1", false),
+                                    target_name_create("b", "192.0.2.2", true)};
+    struct batch *batch = given_batch(names, 2);
+    struct report_table table;
+    struct wire_request r;
+    uint32_t number;
+
+    (void)state;
+    report_table_init(&table);
+    given_decoded(&table, batch, BOOT_NS(100), &r);
+    assert_int_equal(r.as.report.name_count, 2);
+    assert_true(r.as.report.names[1].control);
+    number = r.as.report.target[0];
+    wire_request_free(&r);
+
+    given_decoded(&table, batch, BOOT_NS(100), &r); /* no answer came: the same once more */
+    assert_int_equal(r.as.report.name_count, 2);
+    wire_request_free(&r);
+
+    report_taken(&table, batch);
+    given_decoded(&table, batch, BOOT_NS(100), &r);
+    assert_int_equal(r.as.report.name_count, 0);
+    assert_int_equal(r.as.report.target[0], number);
+    wire_request_free(&r);
+
+    report_table_forget(&table);
+    given_decoded(&table, batch, BOOT_NS(100), &r);
+    assert_int_equal(r.as.report.name_count, 2);
+    assert_int_equal(r.as.report.target[0], number);
+    wire_request_free(&r);
+    batch_destroy(batch);
+    target_name_put(names[0]);
+    target_name_put(names[1]);
+}
+
+static void the_age_is_that_of_each_sending_and_never_negative(void **state)
+{
+    struct target_name *name = target_name_create("a", "192.0.2.1", false);
+    struct batch *batch = given_batch(&name, 1);
+    struct report_table table;
+    struct wire_request r;
+
+    (void)state;
+    report_table_init(&table);
+    given_decoded(&table, batch, BOOT_NS(3700), &r);
+    assert_int_equal(r.as.report.age_ns, BOOT_NS(3600));
+    wire_request_free(&r);
+    given_decoded(&table, batch, BOOT_NS(99), &r);
+    assert_int_equal(r.as.report.age_ns, 0);
+    wire_request_free(&r);
+    batch_destroy(batch);
+    target_name_put(name);
+}
+
+static void a_batch_counts_no_controls_in_its_totals(void **state)
+{
+    struct target_name *names[2] = {target_name_create("a", "192.0.2.1", false),
+                                    target_name_create("b", "192.0.2.2", true)};
+    struct batch *batch = given_batch(names, 2);
+
+    (void)state;
+    assert_int_equal(batch->totals.sent, 10);
+    assert_true(icmp_totals_are_lawful(&batch->totals));
+    batch_destroy(batch);
+    target_name_put(names[0]);
+    target_name_put(names[1]);
+}
+
+static void a_builder_is_full_after_its_rows_or_bins_or_at_another_window(void **state)
+{
+    static struct histogram_pair many[HISTOGRAM_BINS];
+    struct batch_builder *b = given_builder();
+    struct target_name *name = target_name_create("a", "192.0.2.1", false);
+    struct icmp_window w = given_window(1);
+    struct batch *batch = NULL;
+    size_t rows = 0;
+
+    (void)state;
+    for (size_t i = 0; i < BATCH_ROWS_MAX; i++)
+        assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_OK);
+    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_ERR_FULL);
+    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    assert_int_equal(batch->rows, BATCH_ROWS_MAX);
+    batch_destroy(batch);
+
+    w.pairs = many;
+    w.pair_count = HISTOGRAM_BINS;
+    while (batch_builder_add(b, name, &w, 0) == PROBER_OK)
+        rows++;
+    assert_int_equal(rows, BATCH_BINS_MAX / HISTOGRAM_BINS);
+    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    batch_destroy(batch);
+
+    w = given_window(1);
+    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_OK);
+    w.number = 2;
+    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_ERR_FULL);
+    batch_builder_destroy(b);
+    target_name_put(name);
+}
+
+static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
+{
+    struct batch_builder *b = given_builder();
+    struct batch *batch = NULL;
+    struct icmp_arrival *room;
+    struct report_table table;
+    struct wire_request r;
+    size_t max;
+
+    (void)state;
+    assert_int_equal(batch_builder_close(b, 9, 1, 1, &batch), PROBER_OK);
+    assert_null(batch);
+    room = batch_builder_arrivals(b, &max);
+    assert_true(max >= 2);
+    room[0] = (struct icmp_arrival){.sender = 8, .window = 65535, .count = 64};
+    room[1] = (struct icmp_arrival){.sender = 9, .window = 1, .count = 3};
+    batch_builder_add_arrivals(b, 2);
+    assert_int_equal(batch_builder_close(b, 9, 1, 1, &batch), PROBER_OK);
+    report_table_init(&table);
+    given_decoded(&table, batch, 1, &r);
+    assert_int_equal(r.as.report.window, 9);
+    assert_int_equal(r.as.report.rows, 0);
+    assert_int_equal(r.as.report.arrivals.length, 2);
+    assert_int_equal(r.as.report.arrivals.sender[0], 8);
+    assert_int_equal(r.as.report.arrivals.window[0], 65535);
+    assert_int_equal(r.as.report.arrivals.count[1], 3);
+    wire_request_free(&r);
+    batch_destroy(batch);
+    batch_builder_destroy(b);
+}
+
+static void a_full_report_fits_into_a_message(void **state)
+{
+    static struct histogram_pair wide[64];
+    struct batch_builder *b = given_builder();
+    struct icmp_window w = given_window(1);
+    struct report_table table;
+    struct strbuf bytes = STRBUF_INIT;
+    struct batch *batch = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++)
+        wide[i] = (struct histogram_pair){(uint16_t)(i * 9), 1};
+    w.pairs = wide;
+    w.pair_count = 64;
+    w.counts = (struct icmp_counts){.sent = 64, .received = 64};
+    w.rtt = (struct moments){0};
+    for (unsigned i = 0; i < 64; i++)
+        moments_add(&w.rtt, UINT64_C(10000000000) + i);
+    for (size_t i = 0; i < BATCH_ROWS_MAX; i++) {
+        char text[300];
+        struct target_name *name;
+
+        snprintf(text, sizeof(text), "target-%0200zu", i);
+        name = target_name_create("a-region-of-a-long-name", text, false);
+        assert_int_equal(batch_builder_add(b, name, &w, 123456789), PROBER_OK);
+        target_name_put(name);
+    }
+    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    report_table_init(&table);
+    assert_int_equal(report_encode(&table, batch, &agent, &boot, 1, &bytes), PROBER_OK);
+    assert_true(bytes.len < (4u << 20));
+    strbuf_free(&bytes);
+    batch_destroy(batch);
+    batch_builder_destroy(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_report_says_on_the_wire_what_the_engine_said),
+        cmocka_unit_test(a_name_is_sent_until_the_server_has_it_and_again_after_it_forgot),
+        cmocka_unit_test(the_age_is_that_of_each_sending_and_never_negative),
+        cmocka_unit_test(a_batch_counts_no_controls_in_its_totals),
+        cmocka_unit_test(a_builder_is_full_after_its_rows_or_bins_or_at_another_window),
+        cmocka_unit_test(nothing_makes_no_batch_and_arrivals_alone_make_one),
+        cmocka_unit_test(a_full_report_fits_into_a_message),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
