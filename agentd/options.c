@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agentd/address.h"
 #include "agentd/policy.h"
 #include "common/addr.h"
 #include "common/array.h"
@@ -57,6 +58,9 @@ const struct option agentd_options[] = {
     {"agent.region.lookup", OPTION_BOOL, AT(region_lookup), "true", WHO, NULL,
      "Ask the metadata services of the clouds for the region when nothing else names it.", 0, 0,
      NULL, 0},
+    {"agent.region.metadata", OPTION_STRING, AT(region_metadata), "", WHO, "url",
+     "Ask this address, with the paths of the clouds' services, instead of the services themselves.",
+     0, 0, NULL, 0},
     {"agent.state.dir", OPTION_STRING, AT(state_dir), "/var/lib/probermesh/agent", WHO, "dir",
      "Where the agent keeps its identity. One directory per agent: a second agent that is given "
      "the same one refuses to start.",
@@ -70,8 +74,8 @@ const struct option agentd_options[] = {
      "agents on one host, and for addresses that the server would not believe (loopback).",
      0, 0, NULL, 0},
     {"agent.icmp.public.urls", OPTION_LIST, AT(public_urls), NULL, WHO, "url",
-     "With -agent.icmp.network-type public: addresses of services that answer with the caller's "
-     "address, asked when the address that the server sees is not a public one.",
+     "With -agent.icmp.network-type public: services that answer with the caller's address, asked "
+     "in this order. Empty, or when none answers: the server takes the address that it sees.",
      0, 0, NULL, 0},
 
     {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
@@ -156,24 +160,12 @@ static void check_hostports(const struct agentd_settings *s, struct problems *pr
 
 static void check_addresses(const struct agentd_settings *s, struct problems *problems)
 {
-    if (s->addresses.count > WIRE_ADDRESSES_MAX)
-        problems_add(problems, NULL, 0, "agent.icmp.address", "at most %d addresses, got %zu",
-                     WIRE_ADDRESSES_MAX, s->addresses.count);
-    for (size_t i = 0; i < s->addresses.count; i++) {
-        struct prober_addr addr;
-        enum prober_addr_class class;
+    struct address_set set;
+    struct prober_failure why;
 
-        if (prober_addr_parse(s->addresses.items[i], &addr)) {
-            problems_add(problems, NULL, 0, "agent.icmp.address",
-                         "'%s' is not an IPv4 or IPv6 address", s->addresses.items[i]);
-            continue;
-        }
-        class = prober_addr_classify(&addr);
-        if (class == PROBER_ADDR_UNSPECIFIED || class == PROBER_ADDR_MULTICAST ||
-            class == PROBER_ADDR_BROADCAST)
-            problems_add(problems, NULL, 0, "agent.icmp.address", "'%s' is not the address of a host",
-                         s->addresses.items[i]);
-    }
+    if (s->addresses.count && address_parse_given((const char *const *)s->addresses.items,
+                                                  s->addresses.count, &set, &why))
+        problems_add(problems, NULL, 0, "agent.icmp.address", "%s", why.text);
 }
 
 static void check_networks(const struct agentd_settings *s, struct problems *problems)

@@ -28,6 +28,7 @@ struct agentd_settings {
     /* who we are */
     char *region; /* "": look it up */
     bool region_lookup;
+    char *region_metadata; /* "": each cloud's own service */
     char *state_dir;
     int network_type;               /* enum agentd_network */
     struct option_list addresses;   /* given outright; none: find out */

@@ -41,7 +41,7 @@ struct uplink {
     uint64_t connections; /* the link's count, when it was */
     struct prober_id server_boot; /* zero: none yet */
     struct prober_addr observed;
-    struct uplink_addresses told; /* our addresses in the last hello */
+    struct address_set told; /* our addresses in the last hello */
     uint64_t heartbeat_ns;
     uint64_t plan_revision;  /* of the plan that we have from this server boot; 0: none */
     uint64_t last_sync_ns, hint_due_ns, addresses_due_ns;
@@ -204,16 +204,14 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
 
 /* ---- hello ---- */
 
-static void find_addresses(struct uplink *u, uint64_t now_ns, struct uplink_addresses *out)
+static void find_addresses(struct uplink *u, uint64_t now_ns, struct address_set *out)
 {
-    struct prober_addr local = link_client_local_addr(u->config.link);
-
-    *out = (struct uplink_addresses){0};
-    u->config.addresses(u->config.context, &local, &u->observed, out);
+    *out = (struct address_set){0};
+    u->config.addresses(u->config.context, out);
     u->addresses_due_ns = now_ns + atomic_load(&u->sync_interval_ns);
 }
 
-static bool addresses_equal(const struct uplink_addresses *a, const struct uplink_addresses *b)
+static bool addresses_equal(const struct address_set *a, const struct address_set *b)
 {
     if (a->mode != b->mode || a->count != b->count)
         return false;
@@ -227,13 +225,12 @@ static enum prober_error send_hello(struct uplink *u, uint64_t now_ns, struct wi
                                     struct prober_failure *why)
 {
     static const char *const capabilities[] = {"icmp", "arrivals"};
-    char texts[WIRE_ADDRESSES_MAX][PROBER_ADDR_TEXT_MAX];
     const char *addresses[WIRE_ADDRESSES_MAX];
     struct wire_request request = request_of(u, WIRE_HELLO);
 
     find_addresses(u, now_ns, &u->told);
     for (size_t i = 0; i < u->told.count; i++)
-        addresses[i] = prober_addr_format(&u->told.addresses[i], texts[i]);
+        addresses[i] = u->told.texts[i];
     request.as.hello = (struct wire_hello){.region = u->config.region,
                                            .version = PROBER_VERSION,
                                            .os = u->host.sysname,
@@ -271,8 +268,6 @@ static void take_hello(struct uplink *u, const struct wire_reply *reply, uint64_
     u->config.presence(u->config.context, hello->agent_number, &u->observed);
     if (hello->hint_port)
         u->config.hints(u->config.context, hello->hint_port);
-    /* Only now is the address that the server sees known: it may change what we should have said. */
-    u->addresses_due_ns = now_ns;
     u->hello.not_before_ns = now_ns + HELLO_GAP_NS;
 }
 
@@ -457,7 +452,7 @@ static void take_hint(struct uplink *u, uint64_t now_ns)
 /* True when our addresses are others than those that hello told. */
 static bool moved(struct uplink *u, uint64_t now_ns)
 {
-    struct uplink_addresses found;
+    struct address_set found;
 
     if (now_ns < u->addresses_due_ns)
         return false;

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/address.h"
 #include "agentd/agent_plan.h"
 #include "agentd/spool.h"
 #include "agentd/agent_stats.h"
@@ -31,13 +32,6 @@
 #define UPLINK_HEARTBEAT_NS (10 * CLOCK_NS_PER_S) /* unless the server names another */
 #define UPLINK_HINT_GAP_NS CLOCK_NS_PER_S         /* at most one sync for hints in this time */
 
-/* Own addresses, as hello tells them. */
-struct uplink_addresses {
-    enum wire_address_mode mode;
-    struct prober_addr addresses[WIRE_ADDRESSES_MAX];
-    size_t count;
-};
-
 struct uplink_config {
     struct prober_id agent_id, boot_id;
     const char *region;
@@ -52,10 +46,9 @@ struct uplink_config {
     void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
     void (*plan)(void *context, struct agent_plan *plan);
     void (*hints)(void *context, uint16_t port);
-    /* Finds the own addresses; `local` is that of the connection, `observed` what the server saw
-     * last (either may have family NONE). Asked before each hello, and at each full sync interval. */
-    void (*addresses)(void *context, const struct prober_addr *local,
-                      const struct prober_addr *observed, struct uplink_addresses *out);
+    /* Finds the own addresses; may take seconds. Asked before each hello, and once in each sync
+     * interval: when they are others than those that hello told, hello is said again. */
+    void (*addresses)(void *context, struct address_set *out);
     void *context;
 };
 

@@ -1,8 +1,4 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "test/unit/unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -240,6 +236,7 @@ static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
     room[1] = (struct icmp_arrival){.sender = 9, .window = 1, .count = 3};
     batch_builder_add_arrivals(b, 2);
     assert_int_equal(batch_builder_close(b, 9, 1, 1, &batch), PROBER_OK);
+    batch->sequence = 1;
     report_table_init(&table);
     given_decoded(&table, batch, 1, &r);
     assert_int_equal(r.as.report.window, 9);
@@ -281,6 +278,7 @@ static void a_full_report_fits_into_a_message(void **state)
         target_name_put(name);
     }
     assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    batch->sequence = 1;
     report_table_init(&table);
     assert_int_equal(report_encode(&table, batch, &agent, &boot, 1, &bytes), PROBER_OK);
     assert_true(bytes.len < (4u << 20));
