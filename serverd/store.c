@@ -271,6 +271,19 @@ static enum prober_error take_lock(struct store *s, struct prober_failure *why)
     return PROBER_OK;
 }
 
+static enum prober_error make_dir(const struct store *s, struct prober_failure *why)
+{
+    struct prober_failure cause;
+    enum prober_error err = file_make_dir(s->dir, 0700, &cause);
+
+    if (err)
+        return prober_fail(why, err,
+                           "%.300s; going on without a store: agents will be forgotten at the next "
+                           "restart. Give -server.state.dir DIR",
+                           cause.text);
+    return PROBER_OK;
+}
+
 enum prober_error store_open(struct store **out, const char *dir, struct prober_failure *why)
 {
     enum prober_error err = PROBER_ERR_NOMEM;
@@ -285,7 +298,7 @@ enum prober_error store_open(struct store **out, const char *dir, struct prober_
     s->dir = strdup(dir);
     if (!s->dir || queue_create(&s->queue, QUEUE_CAPACITY))
         goto out;
-    err = file_make_dir(dir, 0700, why);
+    err = make_dir(s, why);
     if (!err)
         err = take_lock(s, why);
     if (!err)
