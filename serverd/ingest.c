@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/channel.h"
 #include "common/queue.h"
-#include "common/strbuf.h"
 #include "serverd/known.h"
+#include "serverd/reply.h"
 #include "serverd/shard.h"
 
 #define SHARDS_MAX 8
@@ -33,7 +34,7 @@ struct worker {
     pthread_t thread;
     bool started;
     struct shard *shard;   /* owned by the thread while it runs */
-    struct strbuf reply;   /* the thread's */
+    struct channel *channel; /* the thread's */
     atomic_size_t waiting; /* reports in the queue */
     /* Written by the thread during a collection, read by the collector after it. */
     struct shard_arrival *arrivals;
@@ -74,8 +75,8 @@ static void item_free(struct item *item)
 
 /* ---- the shards' threads ---- */
 
-static void reply(const struct ingest *ingest, struct strbuf *buffer, struct link_call *call,
-                  const struct wire_reply *content)
+static void answer(const struct ingest *ingest, struct channel *channel, struct link_call *call,
+                   const struct wire_reply *content)
 {
     struct wire_reply message = *content;
 
@@ -83,23 +84,19 @@ static void reply(const struct ingest *ingest, struct strbuf *buffer, struct lin
         return;
     message.protocol = WIRE_PROTOCOL;
     message.server_boot_id = ingest->config.server_boot;
-    strbuf_clear(buffer);
-    if (wire_reply_encode(&message, buffer) == PROBER_OK && strbuf_ok(buffer))
-        link_call_reply(call, buffer->bytes, buffer->len);
-    else
-        link_call_drop(call);
+    reply_send(call, channel, &message);
 }
 
 static void take_report(struct worker *w, struct item *item)
 {
     const struct wire_report *report = &item->request.as.report;
-    struct wire_reply answer = {.status = WIRE_OK, .message = "", .call = WIRE_REPORT};
+    struct wire_reply reply = {.status = WIRE_OK, .message = "", .call = WIRE_REPORT};
 
-    answer.as.report.sequence = report->sequence;
+    reply.as.report.sequence = report->sequence;
     if (shard_apply(w->shard, item->session, report, item->received_ns,
-                    &answer.as.report.outcome) != PROBER_OK)
-        answer = (struct wire_reply){.status = WIRE_BUSY, .message = "out of memory"};
-    reply(w->ingest, &w->reply, item->call, &answer);
+                    &reply.as.report.outcome) != PROBER_OK)
+        reply = (struct wire_reply){.status = WIRE_BUSY, .message = "out of memory"};
+    answer(w->ingest, w->channel, item->call, &reply);
     item_free(item);
     atomic_fetch_sub(&w->waiting, 1);
 }
@@ -175,6 +172,8 @@ static enum prober_error start_worker(struct ingest *ingest, unsigned number)
     enum prober_error err = shard_create(&w->shard, &shard);
 
     w->ingest = ingest;
+    if (!err)
+        err = channel_plain_create(&w->channel);
     if (!err) /* one more for the token */
         err = queue_create(&w->queue, config->queue_capacity + 1);
     if (err)
@@ -227,7 +226,7 @@ void ingest_destroy(struct ingest *ingest)
             pthread_join(w->thread, NULL);
         queue_destroy(w->queue);
         shard_destroy(w->shard);
-        strbuf_free(&w->reply);
+        channel_destroy(w->channel);
     }
     pthread_cond_destroy(&ingest->done);
     pthread_mutex_destroy(&ingest->lock);
@@ -255,7 +254,7 @@ void ingest_submit(struct ingest *ingest, struct session *session, struct link_c
 {
     struct item *item = malloc(sizeof(*item));
     struct wire_reply refusal = {.status = WIRE_BUSY, .message = "the ingest queue is full"};
-    struct strbuf buffer = STRBUF_INIT;
+    struct channel *channel = NULL;
 
     if (item) {
         *item = (struct item){session, call, *request, now_ns};
@@ -268,8 +267,9 @@ void ingest_submit(struct ingest *ingest, struct session *session, struct link_c
         session_put(session);
     }
     atomic_fetch_add(&ingest->busy, 1);
-    reply(ingest, &buffer, call, &refusal);
-    strbuf_free(&buffer);
+    channel_plain_create(&channel);
+    answer(ingest, channel, call, &refusal);
+    channel_destroy(channel);
 }
 
 /* ---- collecting ---- */
