@@ -1,0 +1,682 @@
+#include "serverd/rpc.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/array.h"
+#include "common/channel.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/queue.h"
+#include "serverd/peer.h"
+#include "serverd/reply.h"
+
+#define HINT_PORT_OFFSET 2
+#define PARALLEL 256
+#define QUEUE_CAPACITY 1024
+#define BATCH_MAX 64
+#define WORKERS_MAX 4
+#define DEFERRED_MAX 64
+#define DEFER_NS CLOCK_NS_PER_S
+#define DEFER_RETRY_NS (50 * CLOCK_NS_PER_MS)
+#define FAULT_LOG_NS (10 * CLOCK_NS_PER_S)
+
+/* What a peer can get wrong: X(name, label value of the metric). */
+#define FAULTS(X)                                                                                  \
+    X(FRAME, "frame")         /* cut short, wrong magic, length or checksum */                     \
+    X(VERSION, "version")     /* a frame of a later version */                                     \
+    X(MESSAGE, "message")     /* a good frame around what is no request, or breaks a bound */      \
+    X(CALL, "call")           /* a call that this server does not have */                          \
+    X(NO_HELLO, "no_hello")   /* a call before hello; ordinary after a restart of the server */
+#define FAULT_NAME(name, label) FAULT_##name,
+enum fault { FAULTS(FAULT_NAME) FAULT_COUNT };
+#undef FAULT_NAME
+#define FAULT_LABEL(name, label) [FAULT_##name] = (label),
+static const char *const fault_labels[FAULT_COUNT] = {FAULTS(FAULT_LABEL)};
+#undef FAULT_LABEL
+
+/* What the control thread is asked. */
+struct task {
+    struct link_call *call; /* NULL: `apply` */
+    struct peer *peer;      /* the call's */
+    struct wire_request request;
+    uint64_t give_up_ns;    /* when deferred */
+    struct apply *apply;
+};
+
+/* A change on its way to the control thread; on the stack of who waits for it. */
+struct apply {
+    struct control_change *change;
+    pthread_mutex_t lock;
+    pthread_cond_t done_cond;
+    bool done; /* guarded by lock */
+};
+
+struct worker {
+    struct rpc *rpc;
+    struct channel *channel;
+    pthread_t thread;
+};
+
+struct rpc {
+    struct link_server *server;
+    struct link_publisher *publisher;
+    struct ingest *ingest;
+    struct control *control;   /* the control thread's, but its statistics */
+    struct prober_id server_boot;
+    struct queue *calls;       /* struct link_call, from nng to the workers */
+    struct queue *tasks;       /* struct task, to the control thread */
+    pthread_mutex_t peers_lock; /* a connection gets one peer, whoever comes first */
+    struct worker workers[WORKERS_MAX];
+    unsigned worker_count; /* started */
+    struct channel *channel; /* the control thread's */
+    pthread_t control_thread;
+    bool control_started;
+    atomic_bool stopping;
+    struct task *deferred[DEFERRED_MAX]; /* the control thread's */
+    size_t deferred_count;
+    atomic_uint_fast64_t faults[FAULT_COUNT], busy, hints, progress_ns, step_max_ns;
+    atomic_uint_fast64_t fault_logged_ns;
+};
+
+/* ---- replies ---- */
+
+static void send_status(struct rpc *rpc, struct link_call *call, struct channel *channel,
+                        enum wire_status status, const char *message)
+{
+    const struct wire_reply reply = {
+        .protocol = WIRE_PROTOCOL,
+        .server_boot_id = rpc->server_boot,
+        .status = status,
+        .message = message,
+    };
+
+    reply_send(call, channel, &reply);
+}
+
+static void note_fault(struct rpc *rpc, enum fault fault, const struct link_call *call,
+                       const char *what, uint64_t now_ns)
+{
+    char peer[PROBER_ADDR_TEXT_MAX];
+    struct prober_addr address = link_call_peer(call);
+    uint_fast64_t logged = atomic_load(&rpc->fault_logged_ns);
+
+    atomic_fetch_add(&rpc->faults[fault], 1);
+    if (fault == FAULT_NO_HELLO || (logged && now_ns < logged + FAULT_LOG_NS) ||
+        !atomic_compare_exchange_strong(&rpc->fault_logged_ns, &logged, now_ns))
+        return;
+    log_warn("a peer sent what is no valid call", LOG_S("peer", prober_addr_format(&address, peer)),
+             LOG_S("fault", fault_labels[fault]), LOG_S("why", what));
+}
+
+/* ---- workers ---- */
+
+static struct peer *peer_of(struct rpc *rpc, struct link_call *call)
+{
+    struct peer *peer;
+
+    pthread_mutex_lock(&rpc->peers_lock);
+    peer = link_call_user(call);
+    if (!peer) {
+        peer = peer_create();
+        if (peer)
+            link_call_set_user(call, peer);
+    }
+    pthread_mutex_unlock(&rpc->peers_lock);
+    return peer;
+}
+
+static void release_peer(void *context, void *user)
+{
+    (void)context;
+    peer_destroy(user);
+}
+
+static void task_free(struct task *t)
+{
+    wire_request_free(&t->request);
+    free(t);
+}
+
+static void refuse_busy(struct rpc *rpc, struct link_call *call, struct channel *channel)
+{
+    atomic_fetch_add(&rpc->busy, 1);
+    send_status(rpc, call, channel, WIRE_BUSY, "the server is busy: call again later");
+}
+
+/* The destinations of calls take over `call` and `request`. */
+static void to_control(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                       struct wire_request *request, struct channel *channel, uint64_t now_ns)
+{
+    struct task *t = calloc(1, sizeof(*t));
+
+    (void)now_ns;
+    if (!t) {
+        wire_request_free(request);
+        refuse_busy(rpc, call, channel);
+        return;
+    }
+    *t = (struct task){.call = call, .peer = peer, .request = *request};
+    if (queue_push(rpc->tasks, t) != PROBER_OK) {
+        task_free(t);
+        refuse_busy(rpc, call, channel);
+    }
+}
+
+static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                      struct wire_request *request, struct channel *channel, uint64_t now_ns)
+{
+    struct session *session = peer_session(peer);
+
+    if (session && prober_id_equal(&session->agent_id, &request->agent_id) &&
+        prober_id_equal(&session->boot_id, &request->boot_id)) {
+        atomic_store(&session->last_seen_ns, now_ns);
+        ingest_submit(rpc->ingest, session, call, request, now_ns);
+        return;
+    }
+    note_fault(rpc, FAULT_NO_HELLO, call, "", now_ns);
+    send_status(rpc, call, channel, WIRE_HELLO_NEEDED, "say hello first");
+    session_put(session);
+    wire_request_free(request);
+}
+
+static const struct route {
+    enum wire_call call;
+    void (*take)(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                 struct wire_request *request, struct channel *channel, uint64_t now_ns);
+} routes[] = {
+    {WIRE_HELLO, to_control},
+    {WIRE_SYNC, to_control},
+    {WIRE_REPORT, to_ingest},
+};
+
+static void handle_call(struct rpc *rpc, struct link_call *call, struct channel *channel,
+                        uint64_t now_ns)
+{
+    size_t frame_len, body_len;
+    const void *frame = link_call_bytes(call, &frame_len), *body;
+    struct peer *peer = peer_of(rpc, call);
+    struct wire_request request;
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err = peer ? PROBER_OK : PROBER_ERR_NOMEM;
+
+    if (!err)
+        err = channel_open(channel, frame, frame_len, &body, &body_len);
+    if (err) {
+        if (err != PROBER_ERR_NOMEM)
+            note_fault(rpc, err == PROBER_ERR_VERSION ? FAULT_VERSION : FAULT_FRAME, call,
+                       prober_error_text(err), now_ns);
+        link_call_drop(call);
+        return;
+    }
+    err = wire_request_decode(body, body_len, &request, &why);
+    if (err == PROBER_ERR_NOMEM) {
+        refuse_busy(rpc, call, channel);
+        return;
+    }
+    if (err) {
+        note_fault(rpc, FAULT_MESSAGE, call, why.text, now_ns);
+        send_status(rpc, call, channel, WIRE_MALFORMED, why.text);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (routes[i].call == request.call) {
+            routes[i].take(rpc, call, peer, &request, channel, now_ns);
+            return;
+        }
+    note_fault(rpc, FAULT_CALL, call, "a call that this server does not have", now_ns);
+    send_status(rpc, call, channel, WIRE_NOT_KNOWN, "this server does not have this call");
+    wire_request_free(&request);
+}
+
+static void *worker_main(void *context)
+{
+    struct worker *worker = context;
+    struct rpc *rpc = worker->rpc;
+    struct channel *channel = worker->channel;
+    void *call;
+
+    while (queue_pop(rpc->calls, &call, 1, UINT64_MAX) == 1)
+        handle_call(rpc, call, channel, clock_monotonic_ns());
+    return NULL;
+}
+
+/* On an nng thread: queue, no more. */
+static void serve(void *context, struct link_call *call)
+{
+    struct rpc *rpc = context;
+
+    if (queue_push(rpc->calls, call) != PROBER_OK) {
+        atomic_fetch_add(&rpc->busy, 1);
+        link_call_drop(call);
+    }
+}
+
+/* ---- the control thread ---- */
+
+/* The connection's session if it is the one that the request names, with a reference. */
+static struct session *session_of(const struct task *t)
+{
+    struct session *session = peer_session(t->peer);
+
+    if (session && prober_id_equal(&session->agent_id, &t->request.agent_id) &&
+        prober_id_equal(&session->boot_id, &t->request.boot_id))
+        return session;
+    session_put(session);
+    return NULL;
+}
+
+/* Answers, and frees the task; or keeps it for later. */
+static void answer(struct rpc *rpc, struct task *t, struct channel *channel,
+                   const struct clock_reading *now)
+{
+    struct strbuf body = STRBUF_INIT;
+    struct control_call call = {
+        .request = &t->request,
+        .peer = link_call_peer(t->call),
+        .session = session_of(t),
+        .may_wait = t->give_up_ns ? now->mono_ns < t->give_up_ns
+                                  : rpc->deferred_count < DEFERRED_MAX,
+    };
+    enum prober_error err = control_answer(rpc->control, &call, now, &body);
+
+    session_put(call.session);
+    if (err == PROBER_ERR_EXISTS) {
+        if (!t->give_up_ns)
+            t->give_up_ns = now->mono_ns + DEFER_NS;
+        rpc->deferred[rpc->deferred_count++] = t;
+        return;
+    }
+    /* The session hangs on the connection before the agent can hear of it. */
+    if (call.made)
+        peer_set_session(t->peer, call.made);
+    if (err)
+        link_call_drop(t->call);
+    else
+        reply_send_body(t->call, channel, &body);
+    strbuf_free(&body);
+    task_free(t);
+}
+
+static void apply_change(struct rpc *rpc, struct task *t, const struct clock_reading *now)
+{
+    struct apply *apply = t->apply;
+
+    control_apply(rpc->control, apply->change, now);
+    pthread_mutex_lock(&apply->lock);
+    apply->done = true;
+    pthread_cond_signal(&apply->done_cond);
+    pthread_mutex_unlock(&apply->lock);
+    free(t);
+}
+
+static void retry_deferred(struct rpc *rpc, struct channel *channel,
+                           const struct clock_reading *now)
+{
+    struct task *waiting[DEFERRED_MAX];
+    size_t count = rpc->deferred_count;
+
+    memcpy(waiting, rpc->deferred, count * sizeof(waiting[0]));
+    rpc->deferred_count = 0;
+    for (size_t i = 0; i < count; i++)
+        answer(rpc, waiting[i], channel, now);
+}
+
+static void drop_deferred(struct rpc *rpc)
+{
+    for (size_t i = 0; i < rpc->deferred_count; i++) {
+        link_call_drop(rpc->deferred[i]->call);
+        task_free(rpc->deferred[i]);
+    }
+    rpc->deferred_count = 0;
+}
+
+static uint64_t step(struct rpc *rpc)
+{
+    struct clock_reading now = clock_read();
+    bool hint;
+    uint64_t due_ns = control_step(rpc->control, &now, &hint), ended_ns;
+
+    if (hint) {
+        link_publisher_send(rpc->publisher, "plan", 4);
+        atomic_fetch_add(&rpc->hints, 1);
+    }
+    ended_ns = clock_monotonic_ns();
+    atomic_store(&rpc->progress_ns, ended_ns);
+    if (ended_ns - now.mono_ns > atomic_load(&rpc->step_max_ns))
+        atomic_store(&rpc->step_max_ns, ended_ns - now.mono_ns);
+    if (rpc->deferred_count && due_ns > ended_ns + DEFER_RETRY_NS)
+        due_ns = ended_ns + DEFER_RETRY_NS;
+    return due_ns > ended_ns ? due_ns - ended_ns : 0;
+}
+
+static void *control_main(void *context)
+{
+    struct rpc *rpc = context;
+    struct channel *channel = rpc->channel;
+    void *tasks[BATCH_MAX];
+    bool stopped = false;
+
+    while (!stopped) {
+        uint64_t wait_ns = step(rpc);
+        size_t count = queue_pop(rpc->tasks, tasks, BATCH_MAX, wait_ns);
+        struct clock_reading now = clock_read();
+
+        stopped = count == 0 && atomic_load(&rpc->stopping);
+        retry_deferred(rpc, channel, &now);
+        for (size_t i = 0; i < count; i++) {
+            struct task *t = tasks[i];
+
+            if (t->apply)
+                apply_change(rpc, t, &now);
+            else
+                answer(rpc, t, channel, &now);
+        }
+    }
+    drop_deferred(rpc);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static enum prober_error hint_address(const struct rpc_config *config, char *out, size_t room,
+                                      struct prober_failure *why)
+{
+    char host[PROBER_HOST_MAX];
+    uint16_t port;
+    enum prober_error err;
+
+    if (config->hint_listen[0]) {
+        snprintf(out, room, "%s", config->hint_listen);
+        return PROBER_OK;
+    }
+    err = prober_hostport_split(config->listen, 0, host, &port, why);
+    if (err)
+        return err;
+    if (port > UINT16_MAX - HINT_PORT_OFFSET)
+        return prober_fail(why, PROBER_ERR_RANGE,
+                           "there is no port %d for hints: give -server.hint.listen.addr",
+                           port + HINT_PORT_OFFSET);
+    snprintf(out, room, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
+             port ? port + HINT_PORT_OFFSET : 0);
+    return PROBER_OK;
+}
+
+static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config *config,
+                                        struct prober_failure *why)
+{
+    char address[PROBER_HOST_MAX + 16];
+    struct prober_failure cause = {PROBER_OK, ""};
+    enum prober_error err = hint_address(config, address, sizeof(address), why);
+
+    if (err)
+        return err;
+    err = link_publisher_open(&rpc->publisher, address, &cause);
+    if (err)
+        return prober_fail(why, err, "cannot listen for -server.hint.listen.addr %s: %.300s",
+                           address, cause.text);
+    return PROBER_OK;
+}
+
+static enum prober_error open_server(struct rpc *rpc, const struct rpc_config *config,
+                                     struct prober_failure *why)
+{
+    const struct link_server_config server = {
+        .listen = config->listen,
+        .parallel = PARALLEL,
+        .connections_max = config->connections_max,
+        .serve = serve,
+        .release = release_peer,
+        .context = rpc,
+    };
+    struct prober_failure cause = {PROBER_OK, ""};
+    enum prober_error err = link_server_open(&rpc->server, &server, &cause);
+
+    if (err)
+        return prober_fail(why, err, "cannot listen for -server.rpc.listen.addr %s: %.300s",
+                           config->listen, cause.text);
+    return PROBER_OK;
+}
+
+static enum prober_error start_threads(struct rpc *rpc)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned wanted = cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
+
+    if (channel_plain_create(&rpc->channel))
+        return PROBER_ERR_NOMEM;
+    if (pthread_create(&rpc->control_thread, NULL, control_main, rpc))
+        return PROBER_ERR_NOMEM;
+    rpc->control_started = true;
+    for (unsigned i = 0; i < wanted; i++) {
+        struct worker *worker = &rpc->workers[i];
+
+        worker->rpc = rpc;
+        if (channel_plain_create(&worker->channel) ||
+            pthread_create(&worker->thread, NULL, worker_main, worker))
+            return PROBER_ERR_NOMEM;
+        rpc->worker_count++;
+    }
+    return PROBER_OK;
+}
+
+enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
+                           struct control_change *change, struct prober_failure *why)
+{
+    enum prober_error err = prober_fail(why, PROBER_ERR_NOMEM, "no memory to serve agents");
+    struct clock_reading now = clock_read();
+    struct control_config control = config->control;
+    struct rpc *rpc = calloc(1, sizeof(*rpc));
+
+    if (!rpc || queue_create(&rpc->calls, QUEUE_CAPACITY) ||
+        queue_create(&rpc->tasks, QUEUE_CAPACITY))
+        goto out;
+    pthread_mutex_init(&rpc->peers_lock, NULL);
+    rpc->ingest = config->ingest;
+    rpc->server_boot = control.server_boot;
+    atomic_init(&rpc->progress_ns, now.mono_ns);
+    err = open_publisher(rpc, config, why);
+    if (err)
+        goto out;
+    control.hint_port = link_publisher_port(rpc->publisher);
+    err = control_create(&rpc->control, &control, change, &now);
+    if (!err)
+        err = start_threads(rpc);
+    if (!err)
+        err = open_server(rpc, config, why);
+    if (err)
+        goto out;
+    *out = rpc;
+    rpc = NULL;
+out:
+    control_change_free(change);
+    rpc_close(rpc);
+    return err;
+}
+
+uint16_t rpc_port(const struct rpc *rpc)
+{
+    return link_server_port(rpc->server);
+}
+
+enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change)
+{
+    struct apply apply = {.change = change};
+    struct task *t = calloc(1, sizeof(*t));
+    enum prober_error err = PROBER_ERR_NOMEM;
+
+    if (!t)
+        return err;
+    t->apply = &apply;
+    pthread_mutex_init(&apply.lock, NULL);
+    pthread_cond_init(&apply.done_cond, NULL);
+    err = queue_push(rpc->tasks, t);
+    if (err) {
+        free(t);
+        goto out;
+    }
+    pthread_mutex_lock(&apply.lock);
+    while (!apply.done)
+        pthread_cond_wait(&apply.done_cond, &apply.lock);
+    pthread_mutex_unlock(&apply.lock);
+out:
+    pthread_cond_destroy(&apply.done_cond);
+    pthread_mutex_destroy(&apply.lock);
+    return err;
+}
+
+uint64_t rpc_progress_ns(const struct rpc *rpc)
+{
+    return atomic_load(&rpc->progress_ns);
+}
+
+void rpc_stop(struct rpc *rpc)
+{
+    if (!rpc)
+        return;
+    link_server_stop(rpc->server);
+    queue_close(rpc->calls);
+    for (unsigned i = 0; i < rpc->worker_count; i++)
+        pthread_join(rpc->workers[i].thread, NULL);
+    rpc->worker_count = 0;
+    atomic_store(&rpc->stopping, true);
+    queue_close(rpc->tasks);
+    if (rpc->control_started)
+        pthread_join(rpc->control_thread, NULL);
+    rpc->control_started = false;
+}
+
+void rpc_close(struct rpc *rpc)
+{
+    if (!rpc)
+        return;
+    if (rpc->calls && rpc->tasks)
+        rpc_stop(rpc);
+    link_server_close(rpc->server);
+    link_publisher_close(rpc->publisher);
+    control_destroy(rpc->control);
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        channel_destroy(rpc->workers[i].channel);
+    channel_destroy(rpc->channel);
+    queue_destroy(rpc->calls);
+    queue_destroy(rpc->tasks);
+    free(rpc);
+}
+
+/* ---- metrics ---- */
+
+static void write_one(struct metrics_writer *w, const char *name, enum metric_type type,
+                      const char *help, uint64_t value)
+{
+    const struct metric_family family = {name, type, NULL, help};
+
+    metrics_family(w, &family);
+    metrics_sample_u64(w, NULL, 0, value);
+}
+
+static void write_by(struct metrics_writer *w, const struct metric_family *family,
+                     const char *label, const char *const *values, const uint64_t *numbers,
+                     size_t count)
+{
+    metrics_family(w, family);
+    for (size_t i = 0; i < count; i++) {
+        const struct metric_label l = {label, values[i]};
+
+        metrics_sample_u64(w, &l, 1, numbers[i]);
+    }
+}
+
+static void write_link(const struct rpc *rpc, struct metrics_writer *w)
+{
+    static const struct metric_family connections = {
+        "prober_server_link_connections_total", METRIC_COUNTER, NULL,
+        "Connections of agents: accepted, refused over the limit, dropped for misbehaviour."};
+    static const struct metric_family faults = {
+        "prober_server_link_faults_total", METRIC_COUNTER, NULL,
+        "Calls that were not what they should be, by what was wrong with them."};
+    static const char *const results[] = {"accepted", "refused", "dropped"};
+    struct link_server_counts counts;
+    uint64_t numbers[FAULT_COUNT];
+
+    link_server_counts(rpc->server, &counts);
+    write_one(w, "prober_server_link_connections", METRIC_GAUGE, "Connections of agents, open now.",
+              counts.connections);
+    write_by(w, &connections, "result", results,
+             (const uint64_t[]){counts.accepted_total, counts.refused_total, counts.dropped_total},
+             ARRAY_LEN(results));
+    write_one(w, "prober_server_link_requests_total", METRIC_COUNTER, "Requests of agents.",
+              counts.requests_total);
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        numbers[i] = atomic_load(&rpc->faults[i]);
+    write_by(w, &faults, "reason", fault_labels, numbers, FAULT_COUNT);
+    write_one(w, "prober_server_link_busy_total", METRIC_COUNTER,
+              "Calls refused because a queue of the link was full.", atomic_load(&rpc->busy));
+    write_one(w, "prober_server_link_queue_depth", METRIC_GAUGE,
+              "Calls that wait for a worker or for the control thread.",
+              queue_depth(rpc->calls) + queue_depth(rpc->tasks));
+}
+
+static void write_agents(const struct control_stats *stats, struct metrics_writer *w)
+{
+    static const struct metric_family agents = {
+        "prober_server_agents", METRIC_GAUGE, NULL,
+        "Agents in the registry: all that are known, and those that are alive."};
+    static const struct metric_family refused = {
+        "prober_server_agents_refused_total", METRIC_COUNTER, NULL,
+        "Agents that were not taken when they said hello, by reason."};
+    static const char *const states[] = {"known", "alive"};
+    const char *reasons[REGISTRY_REFUSAL_COUNT];
+    uint64_t numbers[REGISTRY_REFUSAL_COUNT];
+    size_t count = 0;
+
+    write_by(w, &agents, "state", states,
+             (const uint64_t[]){atomic_load(&stats->agents_known),
+                                atomic_load(&stats->agents_alive)},
+             ARRAY_LEN(states));
+    for (int i = REGISTRY_TAKEN + 1; i < REGISTRY_REFUSAL_COUNT; i++, count++) {
+        reasons[count] = registry_refusal_text((enum registry_refusal)i);
+        numbers[count] = atomic_load(&stats->refused[i]);
+    }
+    write_by(w, &refused, "reason", reasons, numbers, count);
+}
+
+static void write_plan(const struct rpc *rpc, const struct control_stats *stats,
+                       struct metrics_writer *w)
+{
+    static const struct metric_family longest = {
+        "prober_server_control_step_max_seconds", METRIC_GAUGE, "seconds",
+        "The longest turn of the control thread so far: registry, plan and directory."};
+
+    write_one(w, "prober_server_hellos_total", METRIC_COUNTER, "Agents that were taken at hello.",
+              atomic_load(&stats->hellos));
+    write_one(w, "prober_server_syncs_total", METRIC_COUNTER, "Answered calls for the plan.",
+              atomic_load(&stats->syncs));
+    write_one(w, "prober_server_plans_sent_total", METRIC_COUNTER,
+              "Plans sent to agents whose own was another.", atomic_load(&stats->plans_sent));
+    write_one(w, "prober_server_hints_total", METRIC_COUNTER,
+              "Hints to agents that the plan has changed.", atomic_load(&rpc->hints));
+    write_one(w, "prober_server_plan_revision", METRIC_GAUGE,
+              "Counts the plans made since the start of the server.",
+              atomic_load(&stats->plan_revision));
+    write_one(w, "prober_server_plan_targets", METRIC_GAUGE, "ICMP targets in the plan.",
+              atomic_load(&stats->plan_targets));
+    write_one(w, "prober_server_plan_regions", METRIC_GAUGE, "Regions in the plan.",
+              atomic_load(&stats->plan_regions));
+    write_one(w, "prober_server_control_failures_total", METRIC_COUNTER,
+              "Plans or answers that could not be made for lack of memory, or were too large.",
+              atomic_load(&stats->failures));
+    metrics_family(w, &longest);
+    metrics_sample_ns(w, NULL, 0, atomic_load(&rpc->step_max_ns));
+}
+
+void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w)
+{
+    const struct control_stats *stats = control_stats(rpc->control);
+
+    write_link(rpc, w);
+    write_agents(stats, w);
+    write_plan(rpc, stats, w);
+}

@@ -1,0 +1,50 @@
+/*
+ * rpc - the server's end of the link: takes calls in and sees that each is answered.
+ *
+ * Purpose    nng's threads queue calls; workers open and decode them; hello and sync go to the
+ *            control thread, reports to the ingest shards. A frame that cannot be opened ends the
+ *            connection; what is malformed inside a good frame is told to the peer. Both are
+ *            counted. When agents have another plan, a hint wakes them.
+ * Threads    Its own: workers, and the control thread, which alone owns the control logic.
+ * Ownership  Owns both sockets and the control logic. Borrows ingest, board and store.
+ */
+#ifndef SERVERD_RPC_H
+#define SERVERD_RPC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/metrics.h"
+#include "serverd/control.h"
+#include "serverd/ingest.h"
+
+struct rpc;
+
+struct rpc_config {
+    const char *listen;
+    const char *hint_listen;     /* "": the host of `listen` and its port + 2 */
+    unsigned connections_max;    /* 0: 4096 */
+    struct ingest *ingest;
+    struct control_config control; /* hint_port is set here */
+};
+
+/* Opens both sockets and starts to serve; takes over what `change` owns.
+ * Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _IO, _NOMEM with a sentence in *why. */
+enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
+                           struct control_change *change, struct prober_failure *why);
+uint16_t rpc_port(const struct rpc *rpc);
+/* Has the control thread take new settings (and takes over what `change` owns); returns when it
+ * did. Any thread. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: nothing changed. */
+enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change);
+/* Monotonic time of the control thread's last turn, for the watchdog. */
+uint64_t rpc_progress_ns(const struct rpc *rpc);
+/* Writes the families of link, registry and plan. Any thread. */
+void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w);
+/* Stops taking calls; what was taken is answered. Then reports may still wait in ingest: destroy
+ * that before rpc_close, which waits for every call to be answered. */
+void rpc_stop(struct rpc *rpc);
+/* NULL is fine. */
+void rpc_close(struct rpc *rpc);
+
+#endif
