@@ -43,10 +43,11 @@ const struct option serverd_options[] = {
 
     {.name = "server.icmp.discovery", .type = OPTION_CHOICE, .offset = AT(discovery),
      .fallback = "dynamic", .group = "Probing", .choices = discovery_names,
+     .flags = OPTION_RELOADABLE,
      .help = "dynamic: agents probe the addresses of one another's regions. static: only what the "
              "probe file names."},
     {.name = "server.probe.file", .type = OPTION_STRING, .offset = AT(probe_file),
-     .group = "Probing", .argument = "file",
+     .group = "Probing", .argument = "file", .flags = OPTION_RELOADABLE,
      .help = "YAML file of targets (prober_configs). Needed with static discovery. Read again on "
              "a reload."},
     {.name = "server.probe.self", .type = OPTION_BOOL, .offset = AT(probe_self),
@@ -78,7 +79,7 @@ const struct option serverd_options[] = {
      .help = "A series without new results for n aggregation intervals goes away; an agent not "
              "heard from for as long is not alive. 0 or less: series never go away."},
     {.name = "server.ingest.threads", .type = OPTION_INT, .offset = AT(ingest_threads),
-     .fallback = "0", .group = "Aggregation", .argument = "n", .min = 0, .max = 64,
+     .fallback = "0", .group = "Aggregation", .argument = "n", .min = 0, .max = 8,
      .help = "Threads that take in reports; 0: one per core, at most 8."},
 
     {.name = "server.plain", .type = OPTION_CHOICE, .offset = AT(plain), .fallback = "accept",
@@ -174,7 +175,7 @@ enum prober_error serverd_settings_load(struct serverd_settings *settings, int a
     if (err || settings->h || settings->help || settings->version)
         return err;
     check(settings, problems);
-    return problems_count(problems) ? PROBER_ERR_SYNTAX : PROBER_OK;
+    return problems_count(problems) ? PROBER_ERR_STATE : PROBER_OK;
 }
 
 void serverd_settings_free(struct serverd_settings *settings)

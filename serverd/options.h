@@ -59,8 +59,8 @@ extern const size_t serverd_options_count;
 
 /* Fills *settings (zeroed by the caller) from flags argv[argc] (without the program's name),
  * `environment` and the file that -config names, and checks what one option alone cannot tell.
- * Errors: PROBER_ERR_SYNTAX with every fault in `problems`, PROBER_ERR_NOMEM; the settings must be
- * freed all the same. */
+ * Errors, with every fault in `problems`: PROBER_ERR_SYNTAX for what a source says, PROBER_ERR_STATE
+ * for values that do not go together; PROBER_ERR_NOMEM. The settings must be freed all the same. */
 enum prober_error serverd_settings_load(struct serverd_settings *settings, int argc,
                                         char *const *argv, char *const *environment,
                                         struct problems *problems);

@@ -1,0 +1,91 @@
+#include "serverd/check_config.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/problems.h"
+#include "common/yaml.h"
+#include "libprober/spec.h"
+#include "serverd/options.h"
+#include "serverd/reload.h"
+
+static enum prober_error check_probe_file(const char *path, struct problems *problems)
+{
+    struct probe_spec *spec = NULL;
+    size_t targets = 0;
+    enum prober_error err = probe_spec_read_file(&spec, path, problems);
+
+    if (err)
+        return err;
+    for (size_t i = 0; i < spec->count; i++)
+        targets += spec->entries[i].target_count;
+    printf("%s: %zu entries, %zu targets\n", path, spec->count, targets);
+    probe_spec_destroy(spec);
+    return PROBER_OK;
+}
+
+static enum prober_error check_settings(const char *path, bool dump, struct problems *problems)
+{
+    char option[] = "-config";
+    char *const argv[] = {option, (char *)(uintptr_t)path};
+    struct serverd_settings settings = {.config = NULL};
+    struct control_change change = {.spec = NULL};
+    enum prober_error err = serverd_settings_load(&settings, 2, argv, NULL, problems);
+
+    if (!err)
+        err = reload_read(&settings, &change, problems);
+    if (!err && dump)
+        options_dump(serverd_options, serverd_options_count, &settings, stdout);
+    else if (!err)
+        printf("%s: ok\n", path);
+    control_change_free(&change);
+    serverd_settings_free(&settings);
+    return err;
+}
+
+static enum prober_error check_file(const char *path, bool dump, struct problems *problems)
+{
+    struct yaml_document *doc = NULL;
+    enum prober_error err = yaml_read_file(&doc, path, problems);
+    bool is_probe_file;
+
+    if (err)
+        return err;
+    is_probe_file = yaml_kind(yaml_root(doc)) == YAML_MAPPING &&
+                    yaml_get(yaml_root(doc), "prober_configs") != NULL;
+    yaml_destroy(doc);
+    return is_probe_file ? check_probe_file(path, problems) : check_settings(path, dump, problems);
+}
+
+int check_config(int argc, char *const *argv)
+{
+    const char *path = NULL;
+    struct problems *problems = NULL;
+    bool dump = false;
+    enum prober_error err;
+
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "-dump") == 0 || strcmp(argv[i], "--dump") == 0) {
+            dump = true;
+        } else if (path || argv[i][0] == '-') {
+            path = NULL;
+            break;
+        } else {
+            path = argv[i];
+        }
+    }
+    if (!path) {
+        fprintf(stderr, "usage: serverd check-config FILE [-dump]\n");
+        return 2;
+    }
+    if (problems_create(&problems))
+        return 1;
+    err = check_file(path, dump, problems);
+    if (err && problems_count(problems) == 0)
+        fprintf(stderr, "%s: %s\n", path, prober_error_text(err));
+    for (size_t i = 0; i < problems_count(problems) && i < PROBLEMS_MAX; i++)
+        fprintf(stderr, "%s\n", problems_text(problems, i));
+    problems_destroy(problems);
+    return err ? 1 : 0;
+}

@@ -1,0 +1,301 @@
+#include "serverd/server.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "serverd/aggregate.h"
+#include "serverd/api.h"
+#include "serverd/control.h"
+#include "serverd/ingest.h"
+#include "serverd/reload.h"
+#include "serverd/rpc.h"
+#include "serverd/store.h"
+
+#define CONTROL_STUCK_NS (10 * CLOCK_NS_PER_S)
+
+struct server {
+    const struct serverd_settings *settings;
+    struct prober_id boot;
+    struct store *store;
+    struct directory_board *board;
+    struct ingest *ingest;
+    struct rpc *rpc;
+    struct aggregate *aggregate;
+    struct reload *reload;
+    struct api api;
+    pthread_mutex_t web_lock;
+    struct web_server *web; /* guarded by web_lock: metrics are made before and after it is there */
+};
+
+static enum prober_error add_failure(struct problems *problems, enum prober_error err,
+                                     const struct prober_failure *why)
+{
+    if (err)
+        problems_add(problems, NULL, 0, NULL, "%s", why->code ? why->text : prober_error_text(err));
+    return err;
+}
+
+/* ---- what the modules are told of one another ---- */
+
+/* On a shard's thread: queues. */
+static void keep_outage(void *context, const struct ingest_outage *outage)
+{
+    struct server *server = context;
+    uint64_t now_ns = clock_realtime_ns();
+    uint64_t to_ns = now_ns > outage->age_ns ? now_ns - outage->age_ns : 0;
+    uint64_t from_ns = to_ns > outage->window_ns ? to_ns - outage->window_ns : 0;
+
+    store_add_backfill(server->store, outage->source, outage->target, from_ns, to_ns,
+                       &outage->counts);
+}
+
+static void write_store_metrics(const struct store *store, struct metrics_writer *w)
+{
+    struct store_counts counts;
+    const struct {
+        struct metric_family family;
+        const uint64_t *value;
+    } rows[] = {
+        {{"prober_server_store_queue_depth", METRIC_GAUGE, NULL, "Writes that wait for the store."},
+         &counts.queue_depth},
+        {{"prober_server_store_writes_total", METRIC_COUNTER, NULL, "Writes that the store made."},
+         &counts.writes},
+        {{"prober_server_store_errors_total", METRIC_COUNTER, NULL,
+          "Attempts to write to the store that failed; they are repeated."},
+         &counts.errors},
+        {{"prober_server_store_refused_total", METRIC_COUNTER, NULL,
+          "Writes given up because the store does not work, or its queue was full."},
+         &counts.refused},
+        {{"prober_server_store_bad_rows_total", METRIC_COUNTER, NULL,
+          "Agents of the store that made no sense when it was loaded."},
+         &counts.bad_rows},
+    };
+    static const struct metric_family works = {
+        "prober_server_store_works", METRIC_GAUGE, NULL,
+        "1 while what the server learns survives a restart, 0 while the store does not work."};
+
+    store_counts(store, &counts);
+    metrics_family(w, &works);
+    metrics_sample_u64(w, NULL, 0, counts.works);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        metrics_family(w, &rows[i].family);
+        metrics_sample_u64(w, NULL, 0, *rows[i].value);
+    }
+}
+
+static void write_web_metrics(const struct web_server *web, struct metrics_writer *w)
+{
+    static const struct metric_family requests = {
+        "prober_server_http_requests_total", METRIC_COUNTER, NULL,
+        "HTTP requests, by the class of the answer's status."};
+    static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    uint64_t counts[6] = {0};
+
+    if (web)
+        web_counts(web, counts);
+    metrics_family(w, &requests);
+    for (size_t i = 2; i < ARRAY_LEN(classes); i++) {
+        const struct metric_label label = {"class", classes[i]};
+
+        metrics_sample_u64(w, &label, 1, counts[i]);
+    }
+}
+
+/* On the aggregate thread. */
+static void write_metrics(void *context, struct metrics_writer *w)
+{
+    struct server *server = context;
+
+    rpc_write_metrics(server->rpc, w);
+    write_store_metrics(server->store, w);
+    pthread_mutex_lock(&server->web_lock);
+    write_web_metrics(server->web, w);
+    pthread_mutex_unlock(&server->web_lock);
+}
+
+/* ---- starting, in this order ---- */
+
+static enum prober_error start_store(struct server *s, struct problems *problems)
+{
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err = store_open(&s->store, s->settings->state_dir, &why);
+
+    if (err)
+        return add_failure(problems, err, &why);
+    if (why.code)
+        log_error(why.text);
+    return PROBER_OK;
+}
+
+static enum prober_error start_ingest(struct server *s, struct problems *problems)
+{
+    const struct ingest_config config = {
+        .shards = (unsigned)s->settings->ingest_threads,
+        .server_boot = s->boot,
+        .aggregation_interval_ns = s->settings->aggregation_interval_ns,
+        .series_cache_ratio =
+            s->settings->series_cache_ratio > 0 ? (unsigned)s->settings->series_cache_ratio : 0,
+        .outage = keep_outage,
+        .outage_context = s,
+    };
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err = directory_board_create(&s->board);
+
+    if (!err)
+        err = ingest_create(&s->ingest, &config, &why);
+    return add_failure(problems, err, &why);
+}
+
+static enum prober_error start_rpc(struct server *s, struct problems *problems)
+{
+    const struct rpc_config config = {
+        .listen = s->settings->rpc_listen,
+        .hint_listen = s->settings->hint_listen,
+        .connections_max = (unsigned)s->settings->plain_agents_max + 64,
+        .ingest = s->ingest,
+        .control =
+            {
+                .server_id = store_server_id(s->store),
+                .server_boot = s->boot,
+                .heartbeat_ns = serverd_heartbeat_ns(s->settings),
+                .aggregation_interval_ns = s->settings->aggregation_interval_ns,
+                .board = s->board,
+                .ingest = s->ingest,
+                .store = s->store,
+            },
+    };
+    struct control_change change;
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err = reload_read(s->settings, &change, problems);
+
+    if (err)
+        return err;
+    return add_failure(problems, rpc_open(&s->rpc, &config, &change, &why), &why);
+}
+
+static enum prober_error start_aggregate(struct server *s, struct problems *problems)
+{
+    const struct aggregate_config config = {
+        .ingest = s->ingest,
+        .board = s->board,
+        .interval_ns = s->settings->aggregation_interval_ns,
+        .settings =
+            {
+                .task_enabled = false, /* there are no tasks yet, whatever -server.task says */
+                .probe_self_enabled = s->settings->probe_self,
+                .extra = write_metrics,
+                .extra_context = s,
+            },
+    };
+    struct prober_failure why = {PROBER_OK, ""};
+
+    return add_failure(problems, aggregate_create(&s->aggregate, &config, &why), &why);
+}
+
+static enum prober_error start_web(struct server *s, const struct server_config *config,
+                                   struct problems *problems)
+{
+    const struct web_config web = {.listen = s->settings->http_listen, .context = &s->api};
+    struct prober_failure why = {PROBER_OK, ""};
+    struct web_server *opened = NULL;
+    enum prober_error err = reload_create(&s->reload, config->argc, config->argv,
+                                          config->environment, s->settings, s->rpc);
+
+    if (err)
+        return add_failure(problems, err, &why);
+    s->api.board = s->board;
+    s->api.aggregate = s->aggregate;
+    s->api.reload = s->reload;
+    err = web_open(&opened, &web, api_routes, api_routes_count, &why);
+    if (err) {
+        problems_add(problems, NULL, 0, NULL, "cannot listen for -server.http.listen.addr %s: %s",
+                     s->settings->http_listen, why.code ? why.text : prober_error_text(err));
+        return err;
+    }
+    pthread_mutex_lock(&s->web_lock);
+    s->web = opened;
+    pthread_mutex_unlock(&s->web_lock);
+    return PROBER_OK;
+}
+
+enum prober_error server_start(struct server **out, const struct server_config *config,
+                               struct problems *problems)
+{
+    enum prober_error err = PROBER_ERR_NOMEM;
+    struct server *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return err;
+    pthread_mutex_init(&s->web_lock, NULL);
+    atomic_init(&s->api.ready, false);
+    s->settings = config->settings;
+    s->boot = prober_id_random();
+    err = start_store(s, problems);
+    if (!err)
+        err = start_ingest(s, problems);
+    if (!err)
+        err = start_rpc(s, problems);
+    if (!err)
+        err = store_start(s->store);
+    if (!err)
+        err = start_aggregate(s, problems);
+    if (!err)
+        err = start_web(s, config, problems);
+    if (err)
+        goto out;
+    if (s->settings->task)
+        log_warn("-server.task has no effect: this release runs no tasks");
+    atomic_store(&s->api.ready, true);
+    *out = s;
+    s = NULL;
+out:
+    server_stop(s);
+    return err;
+}
+
+/* ---- running ---- */
+
+void server_reload(struct server *server)
+{
+    struct problems *problems;
+
+    if (problems_create(&problems))
+        return;
+    reload_run(server->reload, problems);
+    problems_destroy(problems);
+}
+
+bool server_is_working(const struct server *server, uint64_t now_ns)
+{
+    uint64_t control_ns = rpc_progress_ns(server->rpc) + CONTROL_STUCK_NS;
+    uint64_t aggregate_ns = aggregate_progress_ns(server->aggregate) + CONTROL_STUCK_NS +
+                            2 * server->settings->aggregation_interval_ns;
+
+    return now_ns < control_ns && now_ns < aggregate_ns;
+}
+
+void server_stop(struct server *server)
+{
+    struct web_server *web;
+
+    if (!server)
+        return;
+    atomic_store(&server->api.ready, false);
+    pthread_mutex_lock(&server->web_lock);
+    web = server->web;
+    server->web = NULL;
+    pthread_mutex_unlock(&server->web_lock);
+    web_close(web);
+    reload_destroy(server->reload);
+    rpc_stop(server->rpc);
+    aggregate_destroy(server->aggregate);
+    ingest_destroy(server->ingest);
+    rpc_close(server->rpc);
+    store_close(server->store);
+    directory_board_destroy(server->board);
+    pthread_mutex_destroy(&server->web_lock);
+    free(server);
+}
