@@ -10,18 +10,21 @@
 static const char *const prometheus_types[] = {[METRIC_GAUGE] = "gauge",
                                                [METRIC_COUNTER] = "counter",
                                                [METRIC_HISTOGRAM] = "histogram",
-                                               [METRIC_INFO] = "gauge"};
+                                               [METRIC_INFO] = "gauge",
+                                               [METRIC_SUMMARY] = "summary"};
 static const char *const openmetrics_types[] = {[METRIC_GAUGE] = "gauge",
                                                 [METRIC_COUNTER] = "counter",
                                                 [METRIC_HISTOGRAM] = "histogram",
-                                                [METRIC_INFO] = "info"};
+                                                [METRIC_INFO] = "info",
+                                                [METRIC_SUMMARY] = "summary"};
 
 /* What OpenMetrics takes off the sample's name to name the family; a name without it cannot have
  * that type there. */
 static const char *const openmetrics_suffixes[] = {[METRIC_GAUGE] = "",
                                                    [METRIC_COUNTER] = "_total",
                                                    [METRIC_HISTOGRAM] = "",
-                                                   [METRIC_INFO] = "_info"};
+                                                   [METRIC_INFO] = "_info",
+                                                   [METRIC_SUMMARY] = ""};
 
 static bool ends_with(const char *text, size_t len, const char *suffix)
 {

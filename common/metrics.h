@@ -14,13 +14,13 @@
 
 #include "common/strbuf.h"
 
-enum metric_type { METRIC_GAUGE, METRIC_COUNTER, METRIC_HISTOGRAM, METRIC_INFO };
+enum metric_type { METRIC_GAUGE, METRIC_COUNTER, METRIC_HISTOGRAM, METRIC_INFO, METRIC_SUMMARY };
 enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS };
 
 /* A family. `name` is the full name as Prometheus stores it. In OpenMetrics a counter's name loses
  * its "_total" in the metadata; a counter whose name does not end in "_total" (one of the
  * original's) is declared "unknown" there, so that its series keep their name. An INFO family is
- * a gauge of value 1 in the Prometheus format. */
+ * a gauge of value 1 in the Prometheus format. A SUMMARY has samples with the label "quantile". */
 struct metric_family {
     const char *name;
     enum metric_type type;

@@ -217,7 +217,7 @@ static const struct pair_gauge pair_gauges[] = {
            "Smallest round-trip time of the last window."), FROM_NS, {{"", rtt_min}}},
     {GAUGE("prober_icmp_rtt_max_seconds", "seconds",
            "Greatest round-trip time of the last window."), FROM_NS, {{"", rtt_max}}},
-    {{"prober_icmp_rtt_quantile_seconds", METRIC_GAUGE, "seconds",
+    {{"prober_icmp_rtt_quantile_seconds", METRIC_SUMMARY, "seconds",
       "Quantiles of the round-trip times of the last window."}, FROM_NS,
      {{"quantile=\"0.5\"", rtt_p50}, {"quantile=\"0.9\"", rtt_p90}, {"quantile=\"0.99\"", rtt_p99}}},
     {GAUGE("prober_icmp_window_age_seconds", "seconds",
@@ -523,23 +523,36 @@ const char *exposition_content_type(enum metrics_format format)
                                          : PLAIN "; version=0.0.4; charset=utf-8";
 }
 
+/* The weight of a media range's parameters, which start at `at` (";version=1.0.0;q=0.5"). */
+static double weight_in(const char *at, const char *end)
+{
+    while (at < end && *at == ';') {
+        at++;
+        at += strspn(at, " \t");
+        if (strncasecmp(at, "q=", 2) == 0)
+            return strtod(at + 2, NULL);
+        at += strcspn(at, ";,");
+    }
+    return 1;
+}
+
 /* The weight that an Accept header gives to a media type named in it; 0 when it is not (RFC 9110,
  * section 12.5.1). */
 static double weight_of(const char *accept, const char *type)
 {
-    size_t type_len = strlen(type);
+    size_t len = strlen(type);
 
-    for (const char *range = accept; *range;) {
-        size_t len = strcspn(range, ",");
-        const char *end = range + len, *q;
+    for (const char *range = accept; *range; range += *range == ',') {
+        const char *end = range + strcspn(range, ",");
 
         range += strspn(range, " \t");
-        if (strncasecmp(range, type, type_len) == 0 && strchr("; \t,", range[type_len])) {
-            for (q = range; q + 2 < end && strncasecmp(q, "q=", 2) != 0;)
-                q += strcspn(q, "; \t") + 1;
-            return q + 2 < end ? strtod(q + 2, NULL) : 1.0;
+        if (strncasecmp(range, type, len) == 0) {
+            const char *parameters = range + len + strspn(range + len, " \t");
+
+            if (*parameters == ';' || parameters == end)
+                return weight_in(parameters, end);
         }
-        range = *end ? end + 1 : end;
+        range = end;
     }
     return 0;
 }
