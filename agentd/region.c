@@ -1,6 +1,5 @@
 #include "agentd/region.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,7 +228,7 @@ enum prober_error region_find(const struct region_query *query, struct region *o
         return take_given(query->setting, "agent.region", REGION_FROM_SETTING, out, why);
     if (query->environment && query->environment[0])
         return take_given(query->environment, "PROBER_REGION", REGION_FROM_ENVIRONMENT, out, why);
-    if (!find_by_metadata(query, out))
+    if (query->no_metadata || !find_by_metadata(query, out))
         *out = (struct region){.name = REGION_DEFAULT, .origin = REGION_FROM_DEFAULT};
     return PROBER_OK;
 }

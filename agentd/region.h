@@ -12,6 +12,7 @@
 #ifndef AGENTD_REGION_H
 #define AGENTD_REGION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,7 @@ enum region_origin {
 struct region_query {
     const char *setting;       /* agent.region; NULL or "": none */
     const char *environment;   /* the value of PROBER_REGION; NULL or "": none */
+    bool no_metadata;          /* ask nobody */
     const char *metadata_base; /* "http://host:port" to ask instead of every cloud's own; NULL */
     uint64_t timeout_ns;       /* of the metadata look-ups in all; 0: REGION_LOOKUP_NS */
 };

@@ -73,6 +73,19 @@ static void the_setting_outranks_the_variable_and_asks_nobody(void **state)
     http_server_stop(http);
 }
 
+static void nobody_is_asked_when_look_ups_are_off(void **state)
+{
+    struct http_server *http = http_server_start(all_clouds);
+    struct region_query query = {.no_metadata = true, .metadata_base = http_server_url(http)};
+    struct region region;
+
+    (void)state;
+    assert_int_equal(region_find(&query, &region, NULL), PROBER_OK);
+    assert_string_equal(region.name, "cn-shanghai");
+    assert_int_equal(http_server_requests(http), 0);
+    http_server_stop(http);
+}
+
 static void a_region_may_be_named_in_any_script(void **state)
 {
     struct region_query query = {.setting = "\xe5\x8d\x8e\xe4\xb8\x9c-1"};
@@ -256,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_setting_outranks_the_variable_and_asks_nobody),
+        cmocka_unit_test(nobody_is_asked_when_look_ups_are_off),
         cmocka_unit_test(a_region_may_be_named_in_any_script),
         cmocka_unit_test(a_given_region_that_is_no_name_is_refused),
         cmocka_unit_test(without_a_cloud_the_default_stands),
