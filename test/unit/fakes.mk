@@ -5,3 +5,5 @@ fakes_test_address := fake_routes dns_server http_server
 fakes_test_region := http_server
 fakes_test_targets := fake_icmp_engine fake_resolver
 fakes_test_uplink := fake_link
+fakes_test_probe_run := scripted_engine dns_server
+fakes_test_probe_icmp := fake_probe_run
