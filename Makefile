@@ -17,7 +17,7 @@ cflags_lib := $(shell pkg-config --cflags libprotobuf-c libcjson libcurl libcare
 libs_lib   := -lnng -lprotobuf-c -lcjson -lyaml -lcurl -lcares -lsqlite3 -lcivetweb -lz -lpthread -lm
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-            -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-gnu-zero-variadic-macro-arguments -Werror
+            -Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
 hardening := -fPIE -fstack-protector-strong -fstack-clash-protection
 ldhardening := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 sanitizer :=
@@ -98,7 +98,7 @@ $(O)/%.a:
 
 $(O)/bin/agentd: $(O)/agentd/main.o $(libagentd) $(libprober) $(libcommon)
 $(O)/bin/serverd: $(O)/serverd/main.o $(libserverd) $(libprober) $(libcommon)
-$(O)/bin/probermesh: $(O)/probermesh/main.o $(libprobermesh) $(libprober) $(libcommon)
+$(O)/bin/probermesh: $(O)/probermesh/main.o $(libprobermesh) $(libserverd) $(libagentd) $(libprober) $(libcommon)
 $(programs):
 	@mkdir -p $(@D)
 	$(CC) $(ldflags) -o $@ $^ $(libs_lib)

@@ -1,0 +1,32 @@
+/*
+ * client_options - the flags that the commands of the admin API's client share.
+ *
+ * Threads    main() only.
+ */
+#ifndef PROBERMESH_CLIENT_OPTIONS_H
+#define PROBERMESH_CLIENT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct client_options {
+    char *server;
+    uint64_t timeout_ns;
+    int colour; /* enum terminal_colour */
+    bool json;
+    bool help;
+    /* of status alone */
+    bool watch;
+    bool pairs;
+    uint64_t interval_ns;
+};
+
+enum client_command { CLIENT_STATUS, CLIENT_AGENTS };
+
+/* Reads the flags of a command, argv[argc], and PROBERMESH_SERVER and the like. Returns true when the
+ * command is to go on; else *status is its exit status (help was printed, or an error). */
+bool client_options_read(struct client_options *out, enum client_command command, int argc,
+                         char *const *argv, int *status);
+void client_options_free(struct client_options *options, enum client_command command);
+
+#endif
