@@ -34,18 +34,20 @@ struct web_config {
     const char *listen;   /* "localhost:6001", ":6001", "[::1]:6001", "0.0.0.0:0" */
     unsigned threads;     /* 0: 16 */
     uint64_t timeout_ns;  /* a request must arrive within it; 0: 5 s */
-    size_t body_max;      /* 0: 1 MiB */
+    size_t body_max;      /* a longer body is answered 413; 0: 1 MiB */
     void *context;        /* passed to every handler */
 };
 
-/* Opens the server; "localhost" listens on both loopback families where they exist.
- * Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _IO with a sentence in *why. */
+/* Opens the server; "localhost" and ":port" listen on both families where they exist and civetweb has
+ * them (Debian 12 builds it without IPv6: there they are IPv4 alone).
+ * Errors: PROBER_ERR_IN_USE, _SYNTAX, _DENIED, _NOT_FOUND (no such address), _UNSUPPORTED (an IPv6
+ * address without IPv6 in civetweb), _NOMEM, _IO with a sentence in *why. */
 enum prober_error web_open(struct web_server **out, const struct web_config *config,
                            const struct web_route *routes, size_t count,
                            struct prober_failure *why);
 /* The port that was bound (for port 0). */
 uint16_t web_port(const struct web_server *server);
-/* Stops accepting, waits for running handlers, frees. NULL is fine. */
+/* Stops accepting, waits for running handlers, frees; takes up to some 3 s. NULL is fine. */
 void web_close(struct web_server *server);
 /* Requests by status class (index 2: 2xx …), for metrics. */
 void web_counts(const struct web_server *server, uint64_t by_class[6]);
@@ -58,11 +60,12 @@ const char *web_path_rest(const struct web_exchange *x);
 bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room);
 const char *web_header(const struct web_exchange *x, const char *name); /* NULL when absent */
 struct prober_addr web_peer(const struct web_exchange *x);
-/* Reads the whole body (malloc'd, NUL-terminated). Errors: PROBER_ERR_RANGE over body_max (the
- * handler then answers 413), _IO. */
-enum prober_error web_body(struct web_exchange *x, char **bytes, size_t *len);
+/* The whole body, NUL-terminated and *len bytes long; "" when there is none. It was read, within the
+ * bounds of size and time, before the handler was called. */
+const char *web_body(const struct web_exchange *x, size_t *len);
 
-/* The answer: exactly one call. `type` is the Content-Type. */
+/* The answer: exactly one call; without one the client gets 500. `type` is the Content-Type. A client
+ * that has not taken it within 6 times the timeout is left. */
 void web_reply(struct web_exchange *x, int status, const char *type, const void *bytes, size_t len);
 void web_reply_text(struct web_exchange *x, int status, const char *text);
 /* The same, with a Content-Encoding ("gzip"). */

@@ -1,0 +1,523 @@
+#include "common/web.h"
+
+#include <civetweb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/listen.h"
+#include "common/strbuf.h"
+
+#define DEFAULT_THREADS 16
+#define DEFAULT_TIMEOUT_NS UINT64_C(5000000000)
+#define DEFAULT_BODY_MAX (1u << 20)
+/* An idle connection holds a thread for this long; clients open another one without notice. */
+#define KEEP_ALIVE_MS "500"
+#define HEADERS_MAX "16384"
+#define REPLY_CHUNK 65536
+#define REPLY_TIMEOUTS 6 /* a reply may take that many times the timeout of a request */
+
+struct web_server {
+    struct mg_context *civetweb;
+    const struct web_route *routes; /* borrowed */
+    size_t route_count;
+    void *context;
+    uint64_t timeout_ns;
+    size_t body_max;
+    uint16_t port;
+    atomic_uint_fast64_t by_class[6];
+    pthread_mutex_t lock;
+    char last_error[256]; /* civetweb's last complaint; guarded by lock */
+};
+
+struct web_exchange {
+    struct web_server *server;
+    struct mg_connection *conn;
+    const struct mg_request_info *info;
+    enum web_method method;
+    bool head; /* the body of the answer is left out */
+    const char *rest;
+    char *body;
+    size_t body_len;
+    int status; /* of the answer; 0 before it */
+};
+
+static const struct {
+    const char *name;
+    enum web_method method;
+    bool head;
+} methods[] = {{"GET", WEB_GET, false},
+               {"HEAD", WEB_GET, true},
+               {"POST", WEB_POST, false},
+               {"PUT", WEB_PUT, false},
+               {"DELETE", WEB_DELETE, false}};
+
+static void count_status(struct web_server *s, int status)
+{
+    if (status >= 100 && status < 600)
+        atomic_fetch_add_explicit(&s->by_class[status / 100], 1, memory_order_relaxed);
+}
+
+/* ---- answering ---- */
+
+static void write_body(struct web_exchange *x, const char *bytes, size_t len)
+{
+    uint64_t until_ns = clock_monotonic_ns() + REPLY_TIMEOUTS * x->server->timeout_ns;
+
+    while (len > 0 && clock_monotonic_ns() < until_ns) {
+        size_t chunk = len < REPLY_CHUNK ? len : REPLY_CHUNK;
+        int written = mg_write(x->conn, bytes, chunk);
+
+        if (written <= 0)
+            return;
+        bytes += written;
+        len -= (size_t)written;
+    }
+}
+
+static void reply(struct web_exchange *x, int status, const char *type, const char *name,
+                  const char *value, const void *bytes, size_t len)
+{
+    char length[24];
+
+    if (x->status)
+        return;
+    x->status = status;
+    count_status(x->server, status);
+    snprintf(length, sizeof(length), "%zu", len);
+    mg_response_header_start(x->conn, status);
+    mg_response_header_add(x->conn, "Content-Type", type, -1);
+    mg_response_header_add(x->conn, "Content-Length", length, -1);
+    mg_response_header_add(x->conn, "X-Content-Type-Options", "nosniff", -1);
+    if (name)
+        mg_response_header_add(x->conn, name, value, -1);
+    mg_response_header_send(x->conn);
+    if (!x->head)
+        write_body(x, bytes, len);
+}
+
+void web_reply(struct web_exchange *x, int status, const char *type, const void *bytes, size_t len)
+{
+    reply(x, status, type, NULL, NULL, bytes, len);
+}
+
+void web_reply_encoded(struct web_exchange *x, int status, const char *type, const char *encoding,
+                       const void *bytes, size_t len)
+{
+    reply(x, status, type, "Content-Encoding", encoding, bytes, len);
+}
+
+void web_reply_text(struct web_exchange *x, int status, const char *text)
+{
+    web_reply(x, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+/* Answers, and has civetweb end the connection: what else the client may send is not read. */
+static void refuse(struct web_exchange *x, int status, const char *text)
+{
+    x->status = status;
+    mg_send_http_error(x->conn, status, "%s", text);
+}
+
+/* ---- who may change things ---- */
+
+static bool is_loopback(const struct prober_addr *addr)
+{
+    return prober_addr_classify(addr) == PROBER_ADDR_LOOPBACK;
+}
+
+static bool host_is_loopback(const char *value)
+{
+    char host[PROBER_HOST_MAX];
+    struct prober_addr addr;
+    uint16_t port;
+
+    if (prober_hostport_split(value, 80, host, &port, NULL))
+        return false;
+    if (strcasecmp(host, "localhost") == 0)
+        return true;
+    return prober_addr_parse(host, &addr) == PROBER_OK && is_loopback(&addr);
+}
+
+/* Headers that browsers and proxies add; a name that ends in "-" stands for all that begin so. */
+static bool is_foreign_header(const char *name)
+{
+    static const char *const names[] = {"Origin", "Referer", "Forwarded", "Sec-Fetch-",
+                                        "X-Forwarded-"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t len = strlen(names[i]);
+
+        if (names[i][len - 1] == '-' ? strncasecmp(name, names[i], len) == 0
+                                     : strcasecmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_trusted_local(const struct web_exchange *x)
+{
+    struct prober_addr peer = web_peer(x);
+    unsigned hosts = 0;
+
+    if (!is_loopback(&peer))
+        return false;
+    for (int i = 0; i < x->info->num_headers; i++) {
+        const struct mg_header *h = &x->info->http_headers[i];
+
+        if (is_foreign_header(h->name))
+            return false;
+        if (strcasecmp(h->name, "Host") == 0) {
+            if (!host_is_loopback(h->value))
+                return false;
+            hosts++;
+        }
+    }
+    return hosts == 1;
+}
+
+/* ---- routing ---- */
+
+/* Where the rest of a path that matches begins; NULL when it does not match. */
+static const char *match_path(const char *pattern, const char *path)
+{
+    size_t len = strlen(pattern);
+
+    if (len >= 2 && strcmp(pattern + len - 2, "/*") == 0)
+        return strncmp(pattern, path, len - 1) == 0 ? path + len - 1 : NULL;
+    return strcmp(pattern, path) == 0 ? path + len : NULL;
+}
+
+static void reply_not_allowed(struct web_exchange *x, unsigned allowed)
+{
+    static const char text[] = "method not allowed\n";
+    char allow[64] = "";
+
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        size_t len = strlen(allow);
+
+        if (allowed & methods[i].method)
+            snprintf(allow + len, sizeof(allow) - len, "%s%s", len ? ", " : "", methods[i].name);
+    }
+    reply(x, 405, "text/plain; charset=utf-8", "Allow", allow, text, sizeof(text) - 1);
+}
+
+static void dispatch(struct web_exchange *x)
+{
+    const struct web_server *s = x->server;
+    unsigned allowed = 0;
+
+    for (size_t i = 0; i < s->route_count; i++) {
+        const struct web_route *route = &s->routes[i];
+        const char *rest = match_path(route->path, web_path(x));
+
+        if (!rest)
+            continue;
+        allowed |= route->methods;
+        if (!(route->methods & x->method))
+            continue;
+        if (route->changes && !is_trusted_local(x)) {
+            web_reply_text(x, 403,
+                           "changes are taken from this host itself only, without a proxy\n");
+            return;
+        }
+        x->rest = rest;
+        route->handler(x, s->context);
+        if (!x->status)
+            web_reply_text(x, 500, "no answer\n");
+        return;
+    }
+    if (allowed)
+        reply_not_allowed(x, allowed);
+    else
+        web_reply_text(x, 404, "not found\n");
+}
+
+/* ---- receiving ---- */
+
+/* Reads the body, so that a handler never waits for the client. False after a refusal. */
+static bool read_body(struct web_exchange *x)
+{
+    uint64_t until_ns = clock_monotonic_ns() + x->server->timeout_ns;
+    size_t len;
+
+    if (web_header(x, "Transfer-Encoding")) {
+        refuse(x, 411, "the body needs a Content-Length");
+        return false;
+    }
+    if (web_header(x, "Expect")) {
+        refuse(x, 417, "send the body at once"); /* civetweb cannot send an interim answer */
+        return false;
+    }
+    if (x->info->content_length <= 0)
+        return true;
+    if ((unsigned long long)x->info->content_length > x->server->body_max) {
+        refuse(x, 413, "the body is too large");
+        return false;
+    }
+    len = (size_t)x->info->content_length;
+    x->body = malloc(len + 1);
+    if (!x->body) {
+        refuse(x, 503, "out of memory");
+        return false;
+    }
+    while (x->body_len < len) {
+        int n = mg_read(x->conn, x->body + x->body_len, len - x->body_len);
+
+        if (n <= 0 || clock_monotonic_ns() > until_ns) {
+            refuse(x, 408, "the body did not come in time");
+            return false;
+        }
+        x->body_len += (size_t)n;
+    }
+    x->body[len] = '\0';
+    return true;
+}
+
+/* civetweb's hook for every request; what it returns above 0 says that the request was answered. */
+static int on_request(struct mg_connection *conn)
+{
+    struct web_exchange x = {.server = mg_get_user_data(mg_get_context(conn)),
+                             .conn = conn,
+                             .info = mg_get_request_info(conn)};
+
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (strcmp(x.info->request_method, methods[i].name) == 0) {
+            x.method = methods[i].method;
+            x.head = methods[i].head;
+        }
+    if (read_body(&x))
+        dispatch(&x);
+    free(x.body);
+    return x.status;
+}
+
+/* civetweb answers by itself what is no request; it also comes here for our own refusals. */
+static int on_error_reply(struct mg_connection *conn, int status, const char *text)
+{
+    (void)text;
+    count_status(mg_get_user_data(mg_get_context(conn)), status);
+    return 1; /* go on and send it */
+}
+
+static int on_log(const struct mg_connection *conn, const char *text)
+{
+    struct web_server *s = mg_get_user_data(mg_get_context(conn));
+
+    if (s) {
+        pthread_mutex_lock(&s->lock);
+        snprintf(s->last_error, sizeof(s->last_error), "%s", text);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return 1; /* and write it nowhere */
+}
+
+/* ---- opening and closing ---- */
+
+/* Writes the addresses as civetweb wants them, each checked to be free. */
+static enum prober_error find_ports(struct web_server *s, const char *listen, struct strbuf *ports,
+                                    struct prober_failure *why)
+{
+    struct listen_set set;
+    enum prober_error err = listen_set_parse(listen, &set, why);
+
+    if (err)
+        return err;
+    s->port = set.port;
+    for (size_t i = 0; i < set.count; i++) {
+        const struct listen_address *a = &set.addresses[i];
+        char text[PROBER_ADDR_TEXT_MAX];
+        uint16_t port = s->port;
+
+        if (a->addr.family == PROBER_FAMILY_IPV6 && !mg_check_feature(MG_FEATURES_IPV6)) {
+            if (a->optional)
+                continue;
+            return prober_fail(why, PROBER_ERR_UNSUPPORTED,
+                               "cannot serve HTTP on %s: the system's civetweb was built without "
+                               "IPv6; give an IPv4 address",
+                               listen);
+        }
+        err = listen_check(&a->addr, &port, why);
+        if (a->optional && (err == PROBER_ERR_NOT_FOUND || (err == PROBER_ERR_IN_USE && !set.port)))
+            continue;
+        if (err)
+            return err;
+        s->port = port;
+        prober_addr_format(&a->addr, text);
+        strbuf_printf(ports, strchr(text, ':') ? "%s[%s]:%u" : "%s%s:%u", ports->len ? "," : "",
+                      text, port);
+    }
+    return strbuf_ok(ports) ? PROBER_OK : prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+}
+
+static enum prober_error start_civetweb(struct web_server *s, const char *ports, unsigned threads,
+                                        struct prober_failure *why)
+{
+    const struct mg_callbacks callbacks = {
+        .begin_request = on_request, .http_error = on_error_reply, .log_message = on_log};
+    char thread_count[16], timeout_ms[24];
+    const char *options[] = {"listening_ports",
+                             ports,
+                             "num_threads",
+                             thread_count,
+                             "request_timeout_ms",
+                             timeout_ms,
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             KEEP_ALIVE_MS,
+                             "max_request_size",
+                             HEADERS_MAX,
+                             "tcp_nodelay",
+                             "1",
+                             "enable_directory_listing",
+                             "no",
+                             "enable_auth_domain_check",
+                             "no",
+                             NULL};
+
+    snprintf(thread_count, sizeof(thread_count), "%u", threads ? threads : DEFAULT_THREADS);
+    snprintf(timeout_ms, sizeof(timeout_ms), "%llu",
+             (unsigned long long)(s->timeout_ns + 999999) / 1000000);
+    s->civetweb = mg_start(&callbacks, s, options);
+    if (!s->civetweb)
+        return prober_fail(why, PROBER_ERR_IO, "cannot serve HTTP on %s: %s", ports, s->last_error);
+    return PROBER_OK;
+}
+
+enum prober_error web_open(struct web_server **out, const struct web_config *config,
+                           const struct web_route *routes, size_t count, struct prober_failure *why)
+{
+    struct web_server *s = calloc(1, sizeof(*s));
+    struct strbuf ports = STRBUF_INIT;
+    enum prober_error err;
+
+    if (!s)
+        return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    mg_init_library(0);
+    pthread_mutex_init(&s->lock, NULL);
+    s->routes = routes;
+    s->route_count = count;
+    s->context = config->context;
+    s->timeout_ns = config->timeout_ns ? config->timeout_ns : DEFAULT_TIMEOUT_NS;
+    s->body_max = config->body_max ? config->body_max : DEFAULT_BODY_MAX;
+    err = find_ports(s, config->listen, &ports, why);
+    if (!err)
+        err = start_civetweb(s, ports.bytes, config->threads, why);
+    if (err)
+        goto out;
+    *out = s;
+    s = NULL;
+out:
+    strbuf_free(&ports);
+    web_close(s);
+    return err;
+}
+
+uint16_t web_port(const struct web_server *server)
+{
+    return server->port;
+}
+
+void web_close(struct web_server *server)
+{
+    if (!server)
+        return;
+    if (server->civetweb)
+        mg_stop(server->civetweb);
+    mg_exit_library();
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}
+
+void web_counts(const struct web_server *server, uint64_t by_class[6])
+{
+    for (size_t i = 0; i < 6; i++)
+        by_class[i] = atomic_load_explicit(&server->by_class[i], memory_order_relaxed);
+}
+
+/* ---- what a handler asks ---- */
+
+enum web_method web_method(const struct web_exchange *x)
+{
+    return x->method;
+}
+
+const char *web_path(const struct web_exchange *x)
+{
+    return x->info->local_uri ? x->info->local_uri : "";
+}
+
+const char *web_path_rest(const struct web_exchange *x)
+{
+    return x->rest;
+}
+
+bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room)
+{
+    const char *query = x->info->query_string;
+    int len;
+
+    if (!query)
+        return false;
+    len = mg_get_var(query, strlen(query), name, out, room);
+    return len >= 0 && strlen(out) == (size_t)len; /* a NUL inside is no text */
+}
+
+const char *web_header(const struct web_exchange *x, const char *name)
+{
+    return mg_get_header(x->conn, name);
+}
+
+struct prober_addr web_peer(const struct web_exchange *x)
+{
+    struct prober_addr peer = {.family = PROBER_FAMILY_NONE};
+
+    prober_addr_parse(x->info->remote_addr, &peer);
+    return prober_addr_unmap(&peer);
+}
+
+const char *web_body(const struct web_exchange *x, size_t *len)
+{
+    *len = x->body_len;
+    return x->body ? x->body : "";
+}
+
+/* True when the parameters of a coding do not give it the weight 0. */
+static bool has_weight(const char *parameters, size_t len)
+{
+    const char *q = memmem(parameters, len, "q=", 2);
+
+    if (!q)
+        return true;
+    for (q += 2; q < parameters + len && strchr("0123456789.", *q); q++)
+        if (*q >= '1' && *q <= '9')
+            return true;
+    return false;
+}
+
+bool web_accepts_gzip(const struct web_exchange *x)
+{
+    const char *at = web_header(x, "Accept-Encoding");
+    bool any = false;
+
+    while (at && *at) {
+        size_t len, name_len;
+
+        at += strspn(at, " \t,");
+        len = strcspn(at, ",");
+        name_len = strcspn(at, " \t;,");
+        if ((name_len == 4 && strncasecmp(at, "gzip", 4) == 0) ||
+            (name_len == 6 && strncasecmp(at, "x-gzip", 6) == 0))
+            return has_weight(at + name_len, len - name_len);
+        if (name_len == 1 && *at == '*')
+            any = has_weight(at + name_len, len - name_len);
+        at += len;
+    }
+    return any;
+}
