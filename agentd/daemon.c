@@ -1,0 +1,446 @@
+#include "agentd/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agentd/address.h"
+#include "agentd/agent_health.h"
+#include "agentd/agent_stats.h"
+#include "agentd/hint_listener.h"
+#include "agentd/identity.h"
+#include "agentd/local_web.h"
+#include "agentd/policy.h"
+#include "agentd/region.h"
+#include "agentd/runner.h"
+#include "agentd/spool.h"
+#include "agentd/uplink.h"
+#include "agentd/wakeup.h"
+#include "common/clock.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "common/process.h"
+#include "common/version.h"
+
+#define TICK_NS CLOCK_NS_PER_S
+/* SIGTERM: probes in flight may still be answered, then the spool is delivered; together with the
+ * rest this stays below the 5 s in which the agent has to be gone. */
+#define PROBES_GRACE_NS (1500 * CLOCK_NS_PER_MS)
+#define SPOOL_PATIENCE_NS (2 * CLOCK_NS_PER_S)
+#define STOP_LIMIT_US 4800000
+
+struct daemon {
+    const struct agentd_settings *settings; /* at the start */
+    struct agentd_settings reloaded;        /* by the last SIGHUP, when has_reloaded */
+    bool has_reloaded;
+    int argc;
+    char *const *argv, *const *environment;
+    struct region region;
+    struct identity identity;
+    struct agent_stats *stats;
+    struct wakeup link_wakeup;
+    struct spool *spool;
+    struct runner *runner;
+    struct hint_listener hints;
+    struct link_client *link;
+    struct uplink *uplink;
+    struct local_web *web;
+    bool stuck; /* as the log was told */
+    char status[AGENT_HEALTH_TEXT_MAX];
+};
+
+/* ---- what the uplink asks of the rest ---- */
+
+static void on_presence(void *context, uint32_t agent_number, const struct prober_addr *observed)
+{
+    struct daemon *d = context;
+
+    runner_set_presence(d->runner, agent_number, observed);
+}
+
+static void on_plan(void *context, struct agent_plan *plan)
+{
+    struct daemon *d = context;
+
+    runner_offer_plan(d->runner, plan);
+}
+
+static void on_hint_port(void *context, uint16_t port)
+{
+    struct daemon *d = context;
+
+    hint_listener_set_port(&d->hints, port);
+}
+
+static void on_hint(void *context)
+{
+    struct daemon *d = context;
+
+    uplink_hint(d->uplink);
+}
+
+static void find_addresses(void *context, struct address_set *out)
+{
+    const struct daemon *d = context;
+    const struct agentd_settings *s = d->settings;
+    struct address_query query = {.mode = s->network_type == AGENTD_PUBLIC ? WIRE_ADDRESS_PUBLIC
+                                                                           : WIRE_ADDRESS_INTRANET,
+                                  .server = s->report_addr,
+                                  .urls = (const char *const *)s->public_urls.items,
+                                  .url_count = s->public_urls.count};
+    struct prober_failure why;
+    enum prober_error err;
+
+    if (s->addresses.count)
+        err = address_parse_given((const char *const *)s->addresses.items, s->addresses.count, out,
+                                  &why);
+    else
+        err = address_find(&query, out, &why);
+    if (!err)
+        return;
+    *out = (struct address_set){.mode = query.mode};
+    log_debug("no own address to report; the server takes the one that it sees",
+              LOG_S("cause", why.text));
+}
+
+/* ---- making ---- */
+
+static enum prober_error open_log(const struct agentd_settings *s, struct prober_failure *why)
+{
+    const struct log_config config = {.program = "agentd",
+                                      .dir = s->log_dir,
+                                      .level = (enum log_level)s->log_level,
+                                      .format = (enum log_format)s->log_format};
+
+    return log_open(&config, why);
+}
+
+static enum prober_error open_identity(struct daemon *d, struct prober_failure *why)
+{
+    const struct agentd_settings *s = d->settings;
+    const char *environment = getenv("PROBER_REGION");
+    struct region_query query = {.setting = s->region,
+                                 .environment = environment,
+                                 .metadata_base =
+                                     s->region_metadata[0] ? s->region_metadata : NULL};
+    enum prober_error err = identity_open(&d->identity, s->state_dir, why);
+
+    if (err)
+        return err;
+    if (!s->region_lookup && !s->region[0] && (!environment || !environment[0]))
+        query.setting = REGION_DEFAULT;
+    return region_find(&query, &d->region, why);
+}
+
+static enum prober_error open_runner(struct daemon *d, struct prober_failure *why)
+{
+    struct runner_config config = {.settings = d->settings,
+                                   .agent_id = d->identity.agent_id,
+                                   .spool = d->spool,
+                                   .stats = d->stats};
+    enum prober_error err =
+        policy_create(&config.policy, &d->settings->allow, &d->settings->deny, NULL);
+
+    if (err)
+        return prober_fail(why, err, "%s", prober_error_text(err));
+    err = runner_create(&d->runner, &config, why);
+    policy_put(config.policy);
+    return err;
+}
+
+static enum prober_error open_uplink(struct daemon *d, struct prober_failure *why)
+{
+    const struct agentd_settings *s = d->settings;
+    struct uplink_config config = {.agent_id = d->identity.agent_id,
+                                   .boot_id = d->identity.boot_id,
+                                   .region = d->region.name,
+                                   .probe_interval_ns = s->probe_interval_ns,
+                                   .probe_timeout_ns = s->icmp_timeout_ns,
+                                   .sync_interval_ns = s->sync_interval_ns,
+                                   .spool = d->spool,
+                                   .stats = d->stats,
+                                   .wakeup = &d->link_wakeup,
+                                   .presence = on_presence,
+                                   .plan = on_plan,
+                                   .hints = on_hint_port,
+                                   .addresses = find_addresses,
+                                   .context = d};
+    enum prober_error err = hint_listener_open(&d->hints, s->report_addr, on_hint, d, why);
+
+    if (!err)
+        err = link_client_open(&d->link, s->report_addr, why);
+    config.link = d->link;
+    if (!err && (err = uplink_create(&d->uplink, &config)))
+        prober_fail(why, err, "%s", prober_error_text(err));
+    return err;
+}
+
+static enum prober_error open_web(struct daemon *d, struct prober_failure *why)
+{
+    const struct local_web_config config = {.listen = d->settings->http_listen,
+                                            .identity = &d->identity,
+                                            .region = d->region.name,
+                                            .spool = d->spool,
+                                            .stats = d->stats};
+    enum prober_error err;
+
+    if (!config.listen[0])
+        return PROBER_OK;
+    err = local_web_open(&d->web, &config, why);
+    if (!err)
+        log_info("serving local metrics", LOG_S("listen", config.listen),
+                 LOG_U("port", local_web_port(d->web)));
+    return err;
+}
+
+static enum prober_error open_stores(struct daemon *d, struct prober_failure *why)
+{
+    enum prober_error err = wakeup_open(&d->link_wakeup, why);
+
+    if (err)
+        return err;
+    err = agent_stats_create(&d->stats);
+    if (!err)
+        err = spool_create(&d->spool, d->settings->spool_bytes, &d->link_wakeup);
+    return err ? prober_fail(why, err, "%s", prober_error_text(err)) : PROBER_OK;
+}
+
+static enum prober_error start(struct daemon *d, struct prober_failure *why)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    enum prober_error err;
+
+    agent_stats_icmp_beat(d->stats, now_ns);
+    agent_stats_link_beat(d->stats, now_ns);
+    err = open_web(d, why);
+    if (!err)
+        err = runner_start(d->runner, why);
+    if (!err)
+        err = uplink_start(d->uplink, why);
+    return err;
+}
+
+static enum prober_error open_all(struct daemon *d, struct prober_failure *why)
+{
+    static enum prober_error (*const steps[])(struct daemon *, struct prober_failure *) = {
+        open_identity, open_stores, open_runner, open_uplink, start};
+    enum prober_error err = open_log(d->settings, why);
+
+    if (!err && d->settings->upgrade)
+        log_warn("-agent.upgrade is accepted, but upgrades come with a later release");
+    for (size_t i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++)
+        err = steps[i](d, why);
+    return err;
+}
+
+static void tell_start(const struct daemon *d)
+{
+    char agent_id[PROBER_ID_TEXT_MAX], boot_id[PROBER_ID_TEXT_MAX];
+
+    log_info("agent started", LOG_S("version", PROBER_VERSION), LOG_S("region", d->region.name),
+             LOG_S("region_from", region_origin_text(d->region.origin)),
+             LOG_S("agent_id", prober_id_format(&d->identity.agent_id, agent_id)),
+             LOG_S("boot_id", prober_id_format(&d->identity.boot_id, boot_id)),
+             LOG_S("server", d->settings->report_addr),
+             LOG_D("interval", d->settings->probe_interval_ns),
+             LOG_D("timeout", d->settings->icmp_timeout_ns));
+    notify_state("READY=1");
+}
+
+/* ---- supervising ---- */
+
+static void tell_problems(const struct problems *problems)
+{
+    size_t count = problems_count(problems);
+
+    for (size_t i = 0; i < count && i < PROBLEMS_MAX; i++)
+        log_error("the settings are not taken", LOG_S("problem", problems_text(problems, i)));
+}
+
+static void tell_changes(const struct agentd_settings *before, const struct agentd_settings *after)
+{
+    const char *names[32];
+    size_t count = agentd_settings_changed(before, after, false, names, 32);
+
+    for (size_t i = 0; i < count && i < 32; i++)
+        log_warn("this setting changed, but takes effect only after a restart",
+                 LOG_S("setting", names[i]));
+}
+
+static enum prober_error apply_reload(struct daemon *d, const struct agentd_settings *s,
+                                      struct prober_failure *why)
+{
+    struct policy *policy = NULL;
+    enum prober_error err = policy_create(&policy, &s->allow, &s->deny, NULL);
+
+    if (err)
+        return prober_fail(why, err, "%s", prober_error_text(err));
+    err = open_log(s, why);
+    if (!err) {
+        runner_set_policy(d->runner, policy);
+        spool_set_limit(d->spool, s->spool_bytes);
+        uplink_set_sync_interval(d->uplink, s->sync_interval_ns);
+    }
+    policy_put(policy);
+    return err;
+}
+
+static void reload(struct daemon *d)
+{
+    struct agentd_settings fresh = {0};
+    struct problems *problems = NULL;
+    struct prober_failure why = {0};
+    const struct agentd_settings *before = d->has_reloaded ? &d->reloaded : d->settings;
+
+    if (problems_create(&problems))
+        return;
+    if (agentd_settings_load(&fresh, d->argc, d->argv, d->environment, problems)) {
+        tell_problems(problems);
+        agentd_settings_free(&fresh);
+    } else if (apply_reload(d, &fresh, &why)) {
+        log_error("the settings are not taken", LOG_S("problem", why.text));
+        agentd_settings_free(&fresh);
+    } else {
+        tell_changes(before, &fresh);
+        if (d->has_reloaded)
+            agentd_settings_free(&d->reloaded);
+        d->reloaded = fresh;
+        d->has_reloaded = true;
+        log_info("settings read anew");
+    }
+    problems_destroy(problems);
+}
+
+/* Tells how we are; the watchdog hears of us only while both threads make progress. */
+static void check_up(struct daemon *d)
+{
+    struct agent_stats_copy stats;
+    struct spool_counts spool;
+    char text[AGENT_HEALTH_TEXT_MAX];
+    bool alive;
+
+    agent_stats_read(d->stats, &stats);
+    spool_counts(d->spool, &spool);
+    alive = agent_health_is_alive(&stats, clock_monotonic_ns(), text);
+    if (alive)
+        notify_state("WATCHDOG=1");
+    if (alive == d->stuck) {
+        d->stuck = !alive;
+        text[strcspn(text, "\n")] = '\0';
+        log_error(alive ? "both threads make progress again" : "a thread makes no progress",
+                  LOG_S("state", text));
+    }
+    agent_health_status(&stats, spool.reports, text);
+    if (strcmp(text, d->status) != 0)
+        notify_state(memcpy(d->status, text, sizeof(text)));
+}
+
+static void supervise(struct daemon *d, const sigset_t *signals)
+{
+    uint64_t tick_ns = notify_watchdog_period_ns();
+    struct timespec tick;
+
+    if (tick_ns == 0 || tick_ns > TICK_NS)
+        tick_ns = TICK_NS;
+    tick.tv_sec = (time_t)(tick_ns / CLOCK_NS_PER_S);
+    tick.tv_nsec = (long)(tick_ns % CLOCK_NS_PER_S);
+    for (;;) {
+        int number = sigtimedwait(signals, NULL, &tick);
+
+        if (number == SIGHUP)
+            reload(d);
+        else if (number > 0) {
+            log_info("stopping", LOG_S("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+            return;
+        }
+        check_up(d);
+    }
+}
+
+/* ---- stopping ---- */
+
+static void on_stop_limit(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+/* Whatever hangs, the process ends: nothing that it holds would be saved by waiting longer. */
+static void limit_stop(void)
+{
+    const struct sigaction action = {.sa_handler = on_stop_limit};
+    const struct itimerval limit = {.it_value = {STOP_LIMIT_US / 1000000, STOP_LIMIT_US % 1000000}};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &limit, NULL);
+}
+
+static void close_all(struct daemon *d)
+{
+    struct spool_counts left = {0};
+
+    runner_stop(d->runner, PROBES_GRACE_NS);
+    uplink_drain(d->uplink, SPOOL_PATIENCE_NS);
+    if (d->spool)
+        spool_counts(d->spool, &left);
+    if (left.reports)
+        log_warn("reports are lost that the server did not take in time",
+                 LOG_U("reports", left.reports));
+    local_web_close(d->web);
+    hint_listener_close(&d->hints);
+    link_client_close(d->link);
+    uplink_destroy(d->uplink);
+    runner_destroy(d->runner);
+    spool_destroy(d->spool);
+    agent_stats_destroy(d->stats);
+    wakeup_close(&d->link_wakeup);
+    identity_close(&d->identity);
+    if (d->has_reloaded)
+        agentd_settings_free(&d->reloaded);
+}
+
+/* Blocked before any thread is made, so that every thread leaves them to main(). */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int daemon_run(const struct agentd_settings *settings, int argc, char *const *argv,
+               char *const *environment)
+{
+    struct daemon d = {.settings = settings,
+                       .argc = argc,
+                       .argv = argv,
+                       .environment = environment,
+                       .identity = {.lock_fd = -1},
+                       .link_wakeup = {.fd = -1}};
+    struct prober_failure why = {0};
+    sigset_t signals;
+    enum prober_error err;
+
+    block_signals(&signals);
+    process_raise_fd_limit();
+    err = open_all(&d, &why);
+    if (err) {
+        log_fatal("the agent cannot start", LOG_S("cause", why.text));
+    } else {
+        tell_start(&d);
+        supervise(&d, &signals);
+        notify_state("STOPPING=1");
+    }
+    limit_stop();
+    close_all(&d);
+    log_close();
+    return err ? 1 : 0;
+}
