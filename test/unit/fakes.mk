@@ -7,3 +7,5 @@ fakes_test_targets := fake_icmp_engine fake_resolver
 fakes_test_uplink := fake_link
 fakes_test_probe_run := scripted_engine dns_server
 fakes_test_probe_icmp := fake_probe_run
+fakes_test_ingest := fake_reply
+fakes_test_aggregate := fake_reply
