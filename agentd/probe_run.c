@@ -12,6 +12,7 @@
 #include "libprober/resolver.h"
 
 #define OUTPUT_AT_ONCE (64u << 10)
+#define GOLDEN_RATIO UINT64_C(0x9e3779b97f4a7c15) /* of 2^64: its multiples are spread evenly */
 
 struct run {
     const struct probe_run_config *config;
@@ -234,7 +235,7 @@ static enum prober_error add_all(struct run *run, struct icmp_engine *e, icmp_ta
                                  const struct clock_reading *now, struct prober_failure *why)
 {
     const struct probe_run_config *c = run->config;
-    uint64_t spread = spread_ns(run), added = 0;
+    uint64_t added = 0;
     enum prober_error err = PROBER_OK;
 
     for (size_t i = 0; i < run->targets->count && !err; i++) {
@@ -245,7 +246,7 @@ static enum prober_error add_all(struct run *run, struct icmp_engine *e, icmp_ta
             .count = c->count,
             .gap_ns = c->interval_ns,
             .timeout_ns = c->timeout_ns,
-            .phase = added * spread / run->to_probe,
+            .phase = added * GOLDEN_RATIO,
             .user = t,
         };
 
