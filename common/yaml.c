@@ -174,6 +174,11 @@ static void find_duplicate_keys(struct reader *r, const struct yaml_node *mappin
     free(keys);
 }
 
+static bool is_word(const struct yaml_node *node)
+{
+    return node->kind == YAML_SCALAR && strlen(node->text) == node->len;
+}
+
 static struct yaml_node *read_node(struct reader *r, const yaml_event_t *event, int depth);
 
 /* Reads items up to the end of the sequence or mapping. */
@@ -190,7 +195,7 @@ static void read_items(struct reader *r, struct yaml_node *node, int depth)
             break;
         if (!item || !node_append(r, node, item))
             continue;
-        if (node->kind == YAML_MAPPING && node->count % 2 == 1 && item->kind != YAML_SCALAR)
+        if (node->kind == YAML_MAPPING && node->count % 2 == 1 && !is_word(item))
             complain(r, item->line, "a key must be a plain word, no list or mapping");
     }
     if (node->kind == YAML_MAPPING && !r->gave_up)
@@ -431,7 +436,7 @@ const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *ke
 
 static bool is_plain_scalar(const struct yaml_node *node)
 {
-    return node->kind == YAML_SCALAR && !node->quoted && strlen(node->text) == node->len;
+    return is_word(node) && !node->quoted;
 }
 
 enum prober_error yaml_bool(const struct yaml_node *node, bool *out)

@@ -112,6 +112,7 @@ static void what_libyaml_lets_pass_is_refused_with_its_line(void **state)
         {"a: !x {b: 1}\n", "f.yaml:1: tags"},
         {"a: 1\n---\nb: 1\n", "f.yaml:2: a second document"},
         {"? [a, b]\n: 1\n", "f.yaml:1: a key must be a plain word"},
+        {"\"a\\0b\": c\n", "f.yaml:1: a key must be a plain word"},
         {"{a: b}: c\n", "f.yaml:1: a key must be a plain word"},
         {"a: b: c\n", "f.yaml:1: mapping values are not allowed"},
         {"a: 1\n\tb: 2\n", "f.yaml:2: "},
