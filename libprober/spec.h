@@ -2,7 +2,8 @@
  * spec - what to probe and how: the probe file, and the settings of each kind of probe.
  *
  * Purpose    Reads the probe file (root key prober_configs). All faults are reported, each with
- *            file:line:key. Every entry is kept, also several of one region and kind.
+ *            file:line:key. Every entry is kept, also several of one region and kind. The settings
+ *            of HTTP entries belong to a later release: they are kept without their http block.
  * Threads    A spec belongs to one thread while it is made, then is read by many.
  * Ownership  A probe_spec owns its entries and texts.
  */
@@ -21,14 +22,21 @@ enum probe_kind { PROBE_ICMP, PROBE_HTTP, PROBE_KIND_COUNT };
 
 const char *probe_kind_name(enum probe_kind kind);
 
+#define PROBE_SPEC_TARGETS_MAX 200000 /* in all entries together */
+#define PROBE_SPEC_TARGET_MAX 2048    /* bytes of a target */
+#define PROBE_SPEC_REGION_MAX 128     /* bytes of a region's name */
+
 #define ICMP_SPEC_PAYLOAD_DEFAULT 64
+#define ICMP_SPEC_PAYLOAD_MIN 24
+#define ICMP_SPEC_PAYLOAD_MAX 65000
 #define ICMP_SPEC_COUNT_DEFAULT 64
+#define ICMP_SPEC_COUNT_MAX 65535
 
 struct icmp_spec {
     uint32_t payload_size; /* bytes after the ICMP header, 24..65000; <= 0 in the file: default */
     uint32_t packet_count; /* probes a window, 1..65535; <= 0 in the file: default */
-    uint64_t interval_ns;  /* between probes of a burst; 0 (no key): spread over the window */
-    uint64_t timeout_ns;   /* 0: the agent's default, the smaller of 3 s and 0.8 x interval */
+    uint64_t interval_ns;  /* between probes of a burst, up to 1 h; 0 (no key): spread over the window */
+    uint64_t timeout_ns;   /* up to 60 s; 0: the agent's default, the smaller of 3 s and 0.8 x interval */
     enum prober_family family; /* preferred_ip_protocol: ip4 (default) or ip6 */
 };
 
@@ -38,7 +46,7 @@ struct icmp_spec icmp_spec_default(void);
 struct probe_entry {
     enum probe_kind kind;
     char *region; /* of the targets; may be "" */
-    char **targets; /* [target_count], as written */
+    char **targets; /* [target_count], as written, each once */
     size_t target_count;
     struct icmp_spec icmp; /* of PROBE_ICMP */
     int line;
