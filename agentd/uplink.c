@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include "agentd/report.h"
 #include "common/array.h"
@@ -34,6 +33,7 @@ struct uplink {
     struct utsname host;
     pthread_t thread;
     bool started;
+    struct wakeup ended; /* signalled when the thread ends */
     atomic_bool hinted, draining;
     _Atomic uint64_t drain_until_ns, sync_interval_ns;
     /* owned by the link thread */
@@ -514,11 +514,14 @@ enum prober_error uplink_create(struct uplink **out, const struct uplink_config 
     if (!u)
         return PROBER_ERR_NOMEM;
     u->config = *config;
+    u->ended.fd = -1;
     u->heartbeat_ns = UPLINK_HEARTBEAT_NS;
     atomic_store(&u->sync_interval_ns, config->sync_interval_ns);
     report_table_init(&u->table);
     uname(&u->host);
-    err = channel_plain_create(&u->channel);
+    err = wakeup_open(&u->ended, NULL);
+    if (!err)
+        err = channel_plain_create(&u->channel);
     if (err) {
         uplink_destroy(u);
         return err;
@@ -551,6 +554,7 @@ static void *run(void *context)
         if (next > now_ns)
             wakeup_wait(u->config.wakeup, -1, next - now_ns);
     }
+    wakeup_signal(&u->ended);
     return NULL;
 }
 
@@ -579,21 +583,14 @@ void uplink_set_sync_interval(struct uplink *u, uint64_t interval_ns)
 
 void uplink_drain(struct uplink *u, uint64_t patience_ns)
 {
-    struct timespec until;
-    uint64_t until_ns = clock_monotonic_ns() + patience_ns;
-
     if (!u || !u->started)
         return;
-    atomic_store(&u->drain_until_ns, until_ns);
+    atomic_store(&u->drain_until_ns, clock_monotonic_ns() + patience_ns);
     atomic_store(&u->draining, true);
     wakeup_signal(u->config.wakeup);
-    until.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_S);
-    until.tv_nsec = (long)(until_ns % CLOCK_NS_PER_S);
-    if (pthread_clockjoin_np(u->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
-        link_client_interrupt(u->config.link);
-        wakeup_signal(u->config.wakeup);
-        pthread_join(u->thread, NULL);
-    }
+    wakeup_wait(&u->ended, -1, patience_ns);
+    link_client_interrupt(u->config.link); /* a call that is still open has had its time */
+    pthread_join(u->thread, NULL);
     u->started = false;
 }
 
@@ -601,6 +598,7 @@ void uplink_destroy(struct uplink *u)
 {
     if (!u)
         return;
+    wakeup_close(&u->ended);
     channel_destroy(u->channel);
     strbuf_free(&u->body);
     strbuf_free(&u->frame);

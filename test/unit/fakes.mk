@@ -9,3 +9,4 @@ fakes_test_probe_run := scripted_engine dns_server
 fakes_test_probe_icmp := fake_probe_run
 fakes_test_ingest := fake_reply
 fakes_test_aggregate := fake_reply
+fakes_test_runner := fake_icmp_engine fake_icmp_arrivals

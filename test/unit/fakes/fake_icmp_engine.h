@@ -1,5 +1,9 @@
 /*
  * fake_icmp_engine - an engine that sends nothing and remembers what it was told.
+ *
+ * Purpose    For tests of what stands above the engine. Its windows are of the length asked for; at
+ *            the end of each, every target has had all its probes answered after 1 ms, those without
+ *            an address have them unsent.
  */
 #ifndef FAKE_ICMP_ENGINE_H
 #define FAKE_ICMP_ENGINE_H
@@ -22,7 +26,13 @@ struct icmp_engine {
     struct fake_target targets[FAKE_TARGETS_MAX]; /* handle - 1 */
     size_t added, set_addresses;
     enum prober_error refuse_with; /* not PROBER_OK: adding fails */
+    uint64_t window_ns, window_end_ns;
+    uint32_t window, sender;
+    bool finishing, finished;
 };
+
+/* The engine that icmp_engine_create made last. */
+extern struct icmp_engine *fake_engine_last;
 
 /* The live target with this address text that is not being removed, or NULL. */
 struct fake_target *fake_engine_find(struct icmp_engine *e, const char *address);
