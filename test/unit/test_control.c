@@ -1,0 +1,420 @@
+#include "test/unit/unit.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "serverd/control.h"
+
+#define MS(n) ((uint64_t)(n)*CLOCK_NS_PER_MS)
+#define S(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
+#define START_NS S(1000)
+
+static struct {
+    struct directory_board *board;
+    struct control *control;
+    uint64_t now_ns;
+} world;
+
+static struct clock_reading now(void)
+{
+    return (struct clock_reading){
+        .mono_ns = world.now_ns, .real_ns = S(1700000000) + world.now_ns, .boot_ns = world.now_ns};
+}
+
+static struct control_change change(const char *yaml)
+{
+    struct problems *problems;
+    struct control_change c = {
+        .registry =
+            {
+                .alive_ns = S(75),
+                .forget_ns = S(86400),
+                .clone_ns = S(25),
+                .accept_plain = true,
+                .agents_max = 2000,
+                .agents_per_source = 2000,
+            },
+        .plan =
+            {
+                .dynamic = true,
+                .full_below = 3000,
+                .agents_per_pair = 3,
+                .targets_per_pair = 3,
+            },
+    };
+
+    if (yaml) {
+        assert_int_equal(problems_create(&problems), PROBER_OK);
+        assert_int_equal(probe_spec_read_text(&c.spec, "p.yaml", yaml, strlen(yaml), problems),
+                         PROBER_OK);
+        problems_destroy(problems);
+    }
+    return c;
+}
+
+static int make_world(void **state)
+{
+    struct control_config config = {
+        .server_id = {{7}},
+        .server_boot = {{8}},
+        .heartbeat_ns = S(10),
+        .aggregation_interval_ns = S(15),
+        .hint_port = 6002,
+    };
+    struct control_change c = change(NULL);
+    struct clock_reading at;
+
+    (void)state;
+    world.now_ns = START_NS;
+    at = now();
+    if (directory_board_create(&world.board))
+        return -1;
+    config.board = world.board;
+    return control_create(&world.control, &config, &c, &at);
+}
+
+static int end_world(void **state)
+{
+    (void)state;
+    control_destroy(world.control);
+    directory_board_destroy(world.board);
+    return 0;
+}
+
+static bool step(void)
+{
+    struct clock_reading at = now();
+    bool hint;
+
+    assert_true(control_step(world.control, &at, &hint) > world.now_ns);
+    return hint;
+}
+
+/* Asks, decodes the answer into *reply, and returns the session that was made. */
+static struct session *ask(const struct wire_request *request, const char *peer,
+                           struct session *session, struct wire_reply *reply)
+{
+    struct control_call call = {.request = request, .session = session};
+    struct clock_reading at = now();
+    struct strbuf body = STRBUF_INIT;
+    struct prober_failure why;
+
+    assert_int_equal(prober_addr_parse(peer, &call.peer), PROBER_OK);
+    assert_int_equal(control_answer(world.control, &call, &at, &body), PROBER_OK);
+    if (wire_reply_decode(body.bytes, body.len, reply, &why))
+        fail_msg("%s", why.text);
+    strbuf_free(&body);
+    assert_int_equal(reply->server_boot_id.bytes[0], 8);
+    return call.made;
+}
+
+static struct wire_request hello_request(unsigned agent, const char *region)
+{
+    struct wire_request request = {
+        .protocol = WIRE_PROTOCOL,
+        .call = WIRE_HELLO,
+        .as.hello =
+            {
+                .region = region,
+                .version = "1",
+                .os = "linux",
+                .architecture = "x86_64",
+                .probe_interval_ns = S(15),
+                .probe_timeout_ns = S(3),
+            },
+    };
+
+    request.agent_id.bytes[0] = 1;
+    request.agent_id.bytes[14] = (uint8_t)(agent >> 8);
+    request.agent_id.bytes[15] = (uint8_t)agent;
+    request.boot_id.bytes[0] = 9;
+    return request;
+}
+
+static struct session *given_agent(unsigned agent, const char *region)
+{
+    struct wire_request request = hello_request(agent, region);
+    struct wire_reply reply;
+    char peer[32];
+    struct session *s;
+
+    snprintf(peer, sizeof(peer), "10.0.%u.%u", agent / 250, agent % 250 + 1);
+    s = ask(&request, peer, NULL, &reply);
+    assert_int_equal(reply.status, WIRE_OK);
+    assert_non_null(s);
+    wire_reply_free(&reply);
+    return s;
+}
+
+static struct wire_reply sync_reply(struct session *session, uint64_t known)
+{
+    struct wire_request request = {.protocol = WIRE_PROTOCOL,
+                                   .agent_id = session->agent_id,
+                                   .boot_id = session->boot_id,
+                                   .call = WIRE_SYNC,
+                                   .as.sync = {.plan_revision = known, .spool_reports = 3}};
+    struct wire_reply reply;
+
+    assert_null(ask(&request, "10.0.0.1", session, &reply));
+    return reply;
+}
+
+static size_t targets_of(struct session *session, uint64_t *revision)
+{
+    struct wire_reply reply = sync_reply(session, 0);
+    size_t count = 0;
+
+    assert_int_equal(reply.status, WIRE_OK);
+    assert_true(reply.as.sync.has_plan);
+    for (size_t i = 0; i < reply.as.sync.plan.entry_count; i++)
+        count += reply.as.sync.plan.entries[i].target_count;
+    if (revision)
+        *revision = reply.as.sync.plan_revision;
+    wire_reply_free(&reply);
+    return count;
+}
+
+static void settle(void)
+{
+    world.now_ns += CONTROL_SETTLE_NS;
+    step();
+}
+
+static void hello_tells_what_an_agent_has_to_know(void **state)
+{
+    struct wire_request request = hello_request(1, "cn-a");
+    struct wire_reply reply;
+    struct session *s = ask(&request, "10.0.0.1", NULL, &reply);
+
+    (void)state;
+    assert_int_equal(reply.call, WIRE_HELLO);
+    assert_string_equal(reply.as.hello.observed_address, "10.0.0.1");
+    assert_int_equal(reply.as.hello.agent_number, 1);
+    assert_int_equal(reply.as.hello.hint_port, 6002);
+    assert_int_equal(reply.as.hello.heartbeat_ns, S(10));
+    assert_int_equal(reply.as.hello.aggregation_interval_ns, S(15));
+    assert_int_equal(strlen(reply.as.hello.server_id), 32);
+    assert_int_equal(s->probe_timeout_ns, S(3));
+    wire_reply_free(&reply);
+    session_put(s);
+}
+
+static void a_refused_agent_is_told_why(void **state)
+{
+    struct wire_request request = hello_request(1, "cn-a");
+    struct wire_reply reply;
+
+    (void)state;
+    assert_null(ask(&request, "127.0.0.1", NULL, &reply));
+    assert_int_equal(reply.status, WIRE_REFUSED);
+    assert_non_null(strstr(reply.message, "loopback"));
+    assert_int_equal(atomic_load(&control_stats(world.control)->refused[REGISTRY_REFUSED_ADDRESS]),
+                     1);
+    wire_reply_free(&reply);
+}
+
+static void a_call_without_hello_is_told_to_say_it(void **state)
+{
+    struct session *s = given_agent(1, "a"), *later = given_agent(1, "a");
+    struct wire_request request = {.protocol = WIRE_PROTOCOL, .call = WIRE_SYNC};
+    struct wire_reply reply;
+
+    (void)state;
+    ask(&request, "10.0.0.1", NULL, &reply);
+    assert_int_equal(reply.status, WIRE_HELLO_NEEDED);
+    wire_reply_free(&reply);
+    reply = sync_reply(s, 0);
+    assert_int_equal(reply.status, WIRE_HELLO_NEEDED);
+    wire_reply_free(&reply);
+    session_put(s);
+    session_put(later);
+}
+
+static void a_new_agent_is_in_everybodys_plan_after_one_hint(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b;
+    uint64_t first, second;
+
+    (void)state;
+    assert_false(step());
+    world.now_ns += CONTROL_SETTLE_NS;
+    assert_true(step());
+    assert_int_equal(targets_of(a, &first), 0);
+    b = given_agent(2, "b");
+    assert_int_equal(targets_of(b, NULL), 1);
+    assert_false(step());
+    world.now_ns += CONTROL_SETTLE_NS;
+    assert_true(step());
+    assert_int_equal(targets_of(a, &second), 1);
+    assert_true(first != second);
+    session_put(a);
+    session_put(b);
+}
+
+static void many_changes_at_once_make_one_plan(void **state)
+{
+    uint64_t revision = atomic_load(&control_stats(world.control)->plan_revision);
+
+    (void)state;
+    for (unsigned i = 0; i < 50; i++) {
+        session_put(given_agent(i, i % 2 ? "a" : "b"));
+        world.now_ns += MS(2);
+        assert_false(step());
+    }
+    world.now_ns += MS(100);
+    assert_true(step());
+    assert_int_equal(atomic_load(&control_stats(world.control)->plan_revision), revision + 1);
+}
+
+static void an_agent_that_has_its_plan_is_not_sent_it_again(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b = given_agent(2, "b");
+    struct wire_reply reply;
+    uint64_t revision;
+
+    (void)state;
+    settle();
+    assert_int_equal(targets_of(a, &revision), 1);
+    reply = sync_reply(a, revision);
+    assert_int_equal(reply.as.sync.plan_revision, revision);
+    assert_false(reply.as.sync.has_plan);
+    wire_reply_free(&reply);
+    assert_int_equal(atomic_load(&control_stats(world.control)->plans_sent), 1);
+    session_put(a);
+    session_put(b);
+}
+
+static void the_directory_shows_agents_and_planned_pairs(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b = given_agent(2, "b");
+    struct directory *d;
+
+    (void)state;
+    settle();
+    d = directory_get(world.board);
+    assert_int_equal(d->agent_count, 2);
+    assert_true(d->agents[0].alive);
+    assert_string_equal(d->agents[0].region, "a");
+    assert_int_equal(d->pair_count, 2);
+    assert_string_equal(d->pairs[0].source, "a");
+    assert_string_equal(d->pairs[0].target, "b");
+    directory_put(d);
+    targets_of(a, NULL); /* its sync says how full its spool is */
+    world.now_ns += S(1);
+    step();
+    d = directory_get(world.board);
+    assert_int_equal(d->agents[0].spool_reports, 3);
+    assert_int_equal(d->agents[0].last_seen_real_ns, S(1700000000) + world.now_ns - S(1));
+    directory_put(d);
+    session_put(a);
+    session_put(b);
+}
+
+static void a_region_whose_agents_are_gone_leaves_the_plan(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b = given_agent(2, "b");
+    struct directory *d;
+    bool hint = false;
+
+    (void)state;
+    settle();
+    for (int i = 0; i < 100; i++) {
+        world.now_ns += S(1);
+        atomic_store(&a->last_seen_ns, world.now_ns);
+        hint = step() || hint;
+    }
+    assert_true(hint);
+    assert_int_equal(targets_of(a, NULL), 0);
+    d = directory_get(world.board);
+    assert_int_equal(d->agent_count, 2);
+    assert_false(d->agents[1].alive);
+    assert_int_equal(d->pair_count, 0);
+    assert_null(plan_region_find(d->plan, "b"));
+    directory_put(d);
+    session_put(a);
+    session_put(b);
+}
+
+static void a_copy_may_be_asked_to_wait_before_it_is_refused(void **state)
+{
+    struct session *s = given_agent(1, "a");
+    struct wire_request request = hello_request(1, "a");
+    struct control_call call = {.request = &request, .may_wait = true};
+    struct clock_reading at = now();
+    struct strbuf body = STRBUF_INIT;
+    struct wire_reply reply;
+
+    (void)state;
+    request.boot_id.bytes[0] = 10;
+    assert_int_equal(prober_addr_parse("10.0.0.1", &call.peer), PROBER_OK);
+    assert_int_equal(control_answer(world.control, &call, &at, &body), PROBER_ERR_EXISTS);
+    assert_int_equal(body.len, 0);
+    assert_null(ask(&request, "10.0.0.1", NULL, &reply));
+    assert_int_equal(reply.status, WIRE_REFUSED);
+    assert_non_null(strstr(reply.message, "state directory"));
+    wire_reply_free(&reply);
+    strbuf_free(&body);
+    session_put(s);
+}
+
+static void a_reload_changes_targets_and_limits(void **state)
+{
+    struct session *a = given_agent(1, "a");
+    struct control_change c = change("prober_configs:\n- prober_type: icmp\n  region: dns\n"
+                                     "  targets: [192.0.2.53, 192.0.2.54]\n");
+    struct clock_reading at = now();
+    struct wire_request request = hello_request(2, "b");
+    struct wire_reply reply;
+
+    (void)state;
+    settle();
+    c.registry.accept_plain = false;
+    control_apply(world.control, &c, &at);
+    assert_true(step());
+    assert_int_equal(targets_of(a, NULL), 2);
+    assert_null(ask(&request, "10.0.0.2", NULL, &reply));
+    assert_int_equal(reply.status, WIRE_REFUSED);
+    wire_reply_free(&reply);
+    session_put(a);
+}
+
+static void a_thousand_agents_and_targets_are_planned_and_synced(void **state)
+{
+    static struct session *sessions[1000];
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        char region[8];
+
+        snprintf(region, sizeof(region), "r%u", i % 50);
+        sessions[i] = given_agent(i, region);
+    }
+    settle();
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(targets_of(sessions[i], NULL), 980);
+    for (unsigned i = 0; i < 1000; i++)
+        session_put(sessions[i]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
+    const struct CMUnitTest tests[] = {
+        TEST(hello_tells_what_an_agent_has_to_know),
+        TEST(a_refused_agent_is_told_why),
+        TEST(a_call_without_hello_is_told_to_say_it),
+        TEST(a_new_agent_is_in_everybodys_plan_after_one_hint),
+        TEST(many_changes_at_once_make_one_plan),
+        TEST(an_agent_that_has_its_plan_is_not_sent_it_again),
+        TEST(the_directory_shows_agents_and_planned_pairs),
+        TEST(a_region_whose_agents_are_gone_leaves_the_plan),
+        TEST(a_copy_may_be_asked_to_wait_before_it_is_refused),
+        TEST(a_reload_changes_targets_and_limits),
+        TEST(a_thousand_agents_and_targets_are_planned_and_synced),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
