@@ -301,18 +301,6 @@ static void answer(struct rpc *rpc, struct task *t, struct channel *channel,
     task_free(t);
 }
 
-static void apply_change(struct rpc *rpc, struct task *t, const struct clock_reading *now)
-{
-    struct apply *apply = t->apply;
-
-    control_apply(rpc->control, apply->change, now);
-    pthread_mutex_lock(&apply->lock);
-    apply->done = true;
-    pthread_cond_signal(&apply->done_cond);
-    pthread_mutex_unlock(&apply->lock);
-    free(t);
-}
-
 static void retry_deferred(struct rpc *rpc, struct channel *channel,
                            const struct clock_reading *now)
 {
@@ -341,8 +329,8 @@ static uint64_t step(struct rpc *rpc)
     uint64_t due_ns = control_step(rpc->control, &now, &hint), ended_ns;
 
     if (hint) {
-        link_publisher_send(rpc->publisher, "plan", 4);
         atomic_fetch_add(&rpc->hints, 1);
+        link_publisher_send(rpc->publisher, "plan", 4);
     }
     ended_ns = clock_monotonic_ns();
     atomic_store(&rpc->progress_ns, ended_ns);
@@ -351,6 +339,20 @@ static uint64_t step(struct rpc *rpc)
     if (rpc->deferred_count && due_ns > ended_ns + DEFER_RETRY_NS)
         due_ns = ended_ns + DEFER_RETRY_NS;
     return due_ns > ended_ns ? due_ns - ended_ns : 0;
+}
+
+/* What is asked for is planned and published before its asker hears of it. */
+static void apply_change(struct rpc *rpc, struct task *t, const struct clock_reading *now)
+{
+    struct apply *apply = t->apply;
+
+    control_apply(rpc->control, apply->change, now);
+    step(rpc);
+    pthread_mutex_lock(&apply->lock);
+    apply->done = true;
+    pthread_cond_signal(&apply->done_cond);
+    pthread_mutex_unlock(&apply->lock);
+    free(t);
 }
 
 static void *control_main(void *context)

@@ -34,8 +34,8 @@ struct rpc_config {
 enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
                            struct control_change *change, struct prober_failure *why);
 uint16_t rpc_port(const struct rpc *rpc);
-/* Has the control thread take new settings (and takes over what `change` owns); returns when it
- * did. Any thread. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: nothing changed. */
+/* Has the control thread take new settings (and takes over what `change` owns); returns when the
+ * new plan is published. Any thread. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: nothing changed. */
 enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change);
 /* Monotonic time of the control thread's last turn, for the watchdog. */
 uint64_t rpc_progress_ns(const struct rpc *rpc);
