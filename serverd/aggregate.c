@@ -178,6 +178,7 @@ static enum prober_error make_snapshot(struct aggregate *a, struct snapshot **ou
     if (err)
         goto out;
     merged_ns = clock_monotonic_ns();
+    a->health.failures = atomic_load(&a->failures);
     a->health.collect_ns = merged_ns - start.mono_ns;
     err = render(a, s, directory);
     if (err)

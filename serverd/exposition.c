@@ -434,6 +434,19 @@ static void render_mesh(struct render *r)
     metrics_sample(&r->writer, NULL, 0, r->mesh->report_lag_seconds);
 }
 
+/* What ties the counters to what agents say was acknowledged under a boot. */
+static void render_boot(struct render *r)
+{
+    static const struct metric_family family = {
+        "prober_server_boot_info", METRIC_INFO, NULL, "The server's boot; a restart is another."};
+    char text[PROBER_ID_TEXT_MAX];
+    const struct metric_label label = {"server_boot",
+                                       prober_id_format(&r->mesh->server_boot, text)};
+
+    metrics_family(&r->writer, &family);
+    metrics_sample_u64(&r->writer, &label, 1, 1);
+}
+
 static void render_one(struct render *r, const struct metric_family *family, uint64_t value)
 {
     metrics_family(&r->writer, family);
@@ -454,6 +467,9 @@ static void render_settings(struct render *r, const struct exposition_settings *
 
 static void render_health(struct render *r, const struct exposition_health *health)
 {
+    static const struct metric_family failures =
+        COUNTER("prober_server_aggregation_failures_total",
+                "Aggregations given up for lack of memory.");
     static const struct metric_family size =
         GAUGE("prober_server_scrape_size_bytes", "bytes",
               "Size of the exposition before this one, uncompressed.");
@@ -464,6 +480,7 @@ static void render_health(struct render *r, const struct exposition_health *heal
         GAUGE("prober_server_aggregation_duration_seconds", "seconds",
               "Time that merging the shards took.");
 
+    render_one(r, &failures, health->failures);
     metrics_family(&r->writer, &size);
     metrics_sample_u64(&r->writer, &(struct metric_label){"format", "prometheus"}, 1,
                        health->prometheus_bytes);
@@ -496,6 +513,7 @@ enum prober_error exposition_render(struct strbuf *out, enum metrics_format form
     err = render_alive(&r, directory);
     if (err)
         goto out;
+    render_boot(&r);
     render_mesh(&r);
     render_settings(&r, settings);
     render_health(&r, health);

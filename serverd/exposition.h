@@ -30,8 +30,9 @@ struct exposition_settings {
     void *extra_context;
 };
 
-/* What the previous rendering came to, for the server's own health. */
+/* How aggregating goes, for the server's own health; sizes and render_ns are of the rendering before. */
 struct exposition_health {
+    uint64_t failures;           /* aggregations given up for lack of memory */
     uint64_t collect_ns;         /* merging the mesh */
     uint64_t render_ns;          /* both formats */
     uint64_t prometheus_bytes;

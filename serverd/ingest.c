@@ -394,6 +394,7 @@ static enum prober_error make_mesh(struct ingest *ingest, const struct collectio
     if (!mesh)
         return err;
     atomic_init(&mesh->references, 1);
+    mesh->server_boot = ingest->config.server_boot;
     mesh->made_mono_ns = c->now_ns;
     mesh->made_real_ns = now_real_ns;
     mesh->number = ingest->collections;

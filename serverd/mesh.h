@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "common/icmp_counts.h"
+#include "common/id.h"
 #include "libprober/histogram.h"
 #include "libprober/moments.h"
 
@@ -50,6 +51,7 @@ struct mesh {
     atomic_uint references;
     uint64_t made_mono_ns;
     uint64_t made_real_ns;
+    struct prober_id server_boot;  /* the counters count from its start */
     uint64_t number;               /* of the aggregation, from 1 */
     struct mesh_pair *pairs;       /* [pair_count], by source, then target */
     size_t pair_count;

@@ -1,5 +1,6 @@
 #include "test/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,6 +283,8 @@ static void the_server_tells_of_itself(void **state)
     (void)state;
     mesh.receive_points_icmp = 12;
     mesh.reports_invalid = 3;
+    mesh.server_boot.bytes[0] = 7;
+    health.failures = 2;
     mesh.report_lag_seconds = 1.5;
     render(METRICS_PROMETHEUS);
     ASSERT_LINES("prober_server_receive_points{prober_type=\"icmp\"} 12",
@@ -291,6 +294,8 @@ static void the_server_tells_of_itself(void **state)
                  "prober_server_scrape_size_bytes{format=\"prometheus\"} 1234",
                  "prober_server_render_duration_seconds 0.0025",
                  "# TYPE prober_server_receive_points counter");
+    ASSERT_LINES("prober_server_boot_info{server_boot=\"07000000000000000000000000000000\"} 1",
+                 "prober_server_aggregation_failures_total 2");
     assert_int_equal(series_with("prober_server_build_info{"), 1);
     assert_int_equal(series_with("process_cpu_seconds_total "), 1);
 }
@@ -312,6 +317,26 @@ static void families_of_other_modules_are_written_along(void **state)
     settings.extra_context = &value;
     render(METRICS_OPENMETRICS);
     ASSERT_LINES("prober_extra 5");
+}
+
+static void every_family_is_told_of_in_the_documentation(void **state)
+{
+    FILE *file = fopen("docs/metrics.md", "r");
+    char docs[65536], name[128], *line;
+    size_t len;
+
+    (void)state;
+    if (!file)
+        skip(); /* not run from the source tree */
+    len = fread(docs, 1, sizeof(docs) - 1, file);
+    fclose(file);
+    docs[len] = '\0';
+    render(METRICS_PROMETHEUS);
+    for (line = text.bytes; (line = strstr(line, "# TYPE ")); line++) {
+        assert_int_equal(sscanf(line, "# TYPE %126s", name), 1);
+        if (!strstr(docs, name))
+            fail_msg("docs/metrics.md does not tell of %s", name);
+    }
 }
 
 /* ---- formats ---- */
@@ -413,6 +438,7 @@ int main(void)
         TEST(an_agent_without_addresses_of_its_own_shows_the_observed_one),
         TEST(the_server_tells_of_itself),
         TEST(families_of_other_modules_are_written_along),
+        TEST(every_family_is_told_of_in_the_documentation),
         TEST(both_formats_yield_the_same_series),
         TEST(openmetrics_ends_with_eof_and_leaves_the_originals_counter_its_name),
         TEST(openmetrics_is_given_to_who_asks_for_it),
