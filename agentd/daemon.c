@@ -1,6 +1,6 @@
 #include "agentd/daemon.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -381,9 +381,18 @@ static void limit_stop(void)
     setitimer(ITIMER_REAL, &limit, NULL);
 }
 
+static void *close_web(void *context)
+{
+    local_web_close(context);
+    return NULL;
+}
+
 static void close_all(struct daemon *d)
 {
     struct spool_counts left = {0};
+    pthread_t web_closer;
+    /* It waits for its connections for up to 2 s, in which the rest need not wait. */
+    bool web_closes = d->web && pthread_create(&web_closer, NULL, close_web, d->web) == 0;
 
     runner_stop(d->runner, PROBES_GRACE_NS);
     uplink_drain(d->uplink, SPOOL_PATIENCE_NS);
@@ -392,7 +401,10 @@ static void close_all(struct daemon *d)
     if (left.reports)
         log_warn("reports are lost that the server did not take in time",
                  LOG_U("reports", left.reports));
-    local_web_close(d->web);
+    if (web_closes)
+        pthread_join(web_closer, NULL);
+    else
+        local_web_close(d->web);
     hint_listener_close(&d->hints);
     link_client_close(d->link);
     uplink_destroy(d->uplink);
