@@ -18,6 +18,8 @@
 
 #define PAUSE_MIN_NS (250 * CLOCK_NS_PER_MS)
 #define PAUSE_MAX_NS (10 * CLOCK_NS_PER_S)
+/* Without a connection the call itself waits for one, and the link dials with pauses of its own. */
+#define DIAL_PAUSE_MAX_NS CLOCK_NS_PER_S
 #define HELLO_GAP_NS CLOCK_NS_PER_S /* between two that are accepted */
 #define REFUSED_PAUSE_MAX_NS (60 * CLOCK_NS_PER_S)
 
@@ -164,7 +166,7 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
         return;
     u->stats.failed_calls++;
     tell_trouble(u, AGENT_LINK_DOWN, "the server does not answer; probing goes on", why->text);
-    back_off(retry, now_ns, PAUSE_MAX_NS);
+    back_off(retry, now_ns, err == PROBER_ERR_UNREACHABLE ? DIAL_PAUSE_MAX_NS : PAUSE_MAX_NS);
 }
 
 static void tell_answers(struct uplink *u)

@@ -291,12 +291,12 @@ static void a_report_that_waited_is_as_old_as_it_is_when_sent(void **state)
     assert_int_equal(f->server.last_sequence, 1);
 }
 
-static void a_server_that_is_away_is_tried_with_pauses_of_up_to_ten_seconds(void **state)
+static void a_server_that_is_silent_is_tried_with_pauses_of_up_to_ten_seconds(void **state)
 {
     struct fixture *f = *state;
     unsigned calls;
 
-    f->server.fail = PROBER_ERR_UNREACHABLE;
+    f->server.fail = PROBER_ERR_TIMEOUT;
     run_for(f, S(60));
     calls = f->link.calls;
     assert_in_range(calls, 6, 25);
@@ -305,6 +305,17 @@ static void a_server_that_is_away_is_tried_with_pauses_of_up_to_ten_seconds(void
     assert_int_equal(f->plans, 0);
     f->server.fail = PROBER_OK;
     run_for(f, S(11));
+    assert_int_equal(f->plans, 1);
+}
+
+static void a_server_that_comes_back_is_greeted_within_a_second(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.fail = PROBER_ERR_UNREACHABLE;
+    run_for(f, S(600));
+    f->server.fail = PROBER_OK;
+    run_for(f, S(1));
     assert_int_equal(f->plans, 1);
 }
 
@@ -528,7 +539,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_says_hello_then_fetches_the_plan_then_reports),
         T(a_report_that_waited_is_as_old_as_it_is_when_sent),
-        T(a_server_that_is_away_is_tried_with_pauses_of_up_to_ten_seconds),
+        T(a_server_that_is_silent_is_tried_with_pauses_of_up_to_ten_seconds),
+        T(a_server_that_comes_back_is_greeted_within_a_second),
         T(it_is_heard_at_every_heartbeat),
         T(a_hint_brings_a_sync_within_a_second_but_never_two_in_one),
         T(a_connection_made_anew_is_greeted_first),
