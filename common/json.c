@@ -543,7 +543,10 @@ static bool put_value(struct strbuf *out, const cJSON *value, bool indented, int
     if (cJSON_IsString(value)) {
         json_put_string(out, value->valuestring, strlen(value->valuestring));
     } else if (cJSON_IsNumber(value)) {
-        strbuf_put_double(out, value->valuedouble);
+        if (isfinite(value->valuedouble))
+            strbuf_put_double(out, value->valuedouble);
+        else
+            strbuf_puts(out, "null"); /* read from a number that no double holds: 1e999 */
     } else if (is_object || cJSON_IsArray(value)) {
         strbuf_putc(out, is_object ? '{' : '[');
         for (const cJSON *child = value->child; child; child = child->next) {

@@ -234,6 +234,19 @@ static void a_made_document_is_printed_and_reads_back(void **state)
     json_free(v);
 }
 
+static void a_number_that_no_double_holds_is_none(void **state)
+{
+    struct json *v = parsed("[1e999]");
+    double number = 7;
+    char *text = json_print(v, false);
+
+    (void)state;
+    assert_int_equal(json_number(json_at(v, 0), &number), PROBER_ERR_SYNTAX);
+    assert_string_equal(text, "[null]");
+    free(text);
+    json_free(v);
+}
+
 static void what_could_not_be_made_makes_its_parents_fail(void **state)
 {
     struct json *v = json_object(), *inner = json_array();
@@ -259,6 +272,7 @@ int main(void)
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(whole_numbers_are_exact_or_refused),
         cmocka_unit_test(a_made_document_is_printed_and_reads_back),
+        cmocka_unit_test(a_number_that_no_double_holds_is_none),
         cmocka_unit_test(what_could_not_be_made_makes_its_parents_fail),
     };
 
