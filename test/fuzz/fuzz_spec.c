@@ -1,0 +1,40 @@
+/*
+ * fuzz_spec - probe files: what is taken keeps to the bounds that spec.h promises.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libprober/spec.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_entry(const struct probe_entry *entry)
+{
+    const struct icmp_spec *icmp = &entry->icmp;
+
+    if (strlen(entry->region) > PROBE_SPEC_REGION_MAX || entry->target_count == 0 ||
+        (unsigned)entry->kind >= PROBE_KIND_COUNT)
+        abort();
+    for (size_t i = 0; i < entry->target_count; i++)
+        if (!*entry->targets[i] || strlen(entry->targets[i]) > PROBE_SPEC_TARGET_MAX)
+            abort();
+    if (icmp->payload_size < ICMP_SPEC_PAYLOAD_MIN || icmp->payload_size > ICMP_SPEC_PAYLOAD_MAX ||
+        icmp->packet_count < 1 || icmp->packet_count > ICMP_SPEC_COUNT_MAX)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct probe_spec *spec = NULL;
+    struct problems *problems = NULL;
+
+    if (problems_create(&problems))
+        return 0;
+    if (probe_spec_read_text(&spec, "f", (const char *)data, size, problems) == PROBER_OK)
+        for (size_t i = 0; i < spec->count; i++)
+            check_entry(&spec->entries[i]);
+    probe_spec_destroy(spec);
+    problems_destroy(problems);
+    return 0;
+}
