@@ -8,7 +8,8 @@ static bool is_stuck(uint64_t beat_ns, uint64_t now_ns)
     return now_ns > beat_ns && now_ns - beat_ns > AGENT_HEALTH_STUCK_NS;
 }
 
-bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns, char text[AGENT_HEALTH_TEXT_MAX])
+bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns,
+                           char text[AGENT_HEALTH_TEXT_MAX])
 {
     bool icmp = is_stuck(s->icmp_beat_ns, now_ns), link = is_stuck(s->link_beat_ns, now_ns);
 
@@ -19,7 +20,8 @@ bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns, ch
     return !icmp && !link;
 }
 
-bool agent_health_is_ready(const struct agent_stats_copy *s, uint64_t now_ns, char text[AGENT_HEALTH_TEXT_MAX])
+bool agent_health_is_ready(const struct agent_stats_copy *s, uint64_t now_ns,
+                           char text[AGENT_HEALTH_TEXT_MAX])
 {
     if (!agent_health_is_alive(s, now_ns, text))
         return false;
@@ -36,13 +38,13 @@ bool agent_health_is_ready(const struct agent_stats_copy *s, uint64_t now_ns, ch
     return true;
 }
 
-void agent_health_status(const struct agent_stats_copy *s, uint64_t spool_reports, char text[AGENT_HEALTH_TEXT_MAX])
+void agent_health_status(const struct agent_stats_copy *s, uint64_t spool_reports,
+                         char text[AGENT_HEALTH_TEXT_MAX])
 {
     static const char *const link[] = {"server away", "refused by the server", "connected"};
 
-    snprintf(text, AGENT_HEALTH_TEXT_MAX,
-             "STATUS=%s, %" PRIu64 " targets probed (plan %" PRIu64 "), %" PRIu64
-             " reports waiting",
-             link[s->link.state], s->probing.targets.probed, s->probing.plan_revision,
-             spool_reports);
+    snprintf(
+        text, AGENT_HEALTH_TEXT_MAX,
+        "STATUS=%s, %" PRIu64 " targets probed (plan %" PRIu64 "), %" PRIu64 " reports waiting",
+        link[s->link.state], s->probing.targets.probed, s->probing.plan_revision, spool_reports);
 }

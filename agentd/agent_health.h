@@ -17,10 +17,13 @@
 #define AGENT_HEALTH_STUCK_NS UINT64_C(30000000000)
 
 /* True while both threads make progress; `text` says which does not. */
-bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns, char text[AGENT_HEALTH_TEXT_MAX]);
+bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns,
+                           char text[AGENT_HEALTH_TEXT_MAX]);
 /* True when, beyond that, the server accepted the agent and a plan is being probed. */
-bool agent_health_is_ready(const struct agent_stats_copy *s, uint64_t now_ns, char text[AGENT_HEALTH_TEXT_MAX]);
+bool agent_health_is_ready(const struct agent_stats_copy *s, uint64_t now_ns,
+                           char text[AGENT_HEALTH_TEXT_MAX]);
 /* One line for the service manager. */
-void agent_health_status(const struct agent_stats_copy *s, uint64_t spool_reports, char text[AGENT_HEALTH_TEXT_MAX]);
+void agent_health_status(const struct agent_stats_copy *s, uint64_t spool_reports,
+                         char text[AGENT_HEALTH_TEXT_MAX]);
 
 #endif

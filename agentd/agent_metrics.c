@@ -5,8 +5,14 @@
 #include "common/array.h"
 #include "libprober/resolver.h"
 
-#define GAUGE(n, u, h) {n, METRIC_GAUGE, u, h}
-#define COUNTER(n, h) {n, METRIC_COUNTER, NULL, h}
+#define GAUGE(n, u, h)                                                                             \
+    {                                                                                              \
+        n, METRIC_GAUGE, u, h                                                                      \
+    }
+#define COUNTER(n, h)                                                                              \
+    {                                                                                              \
+        n, METRIC_COUNTER, NULL, h                                                                 \
+    }
 
 /* Families of one series each, whose value is a uint64_t in the counters. */
 static const struct single {
@@ -97,9 +103,11 @@ static const struct slice reply_kinds[] = {{"duplicate", TOTAL(duplicates)},
                                            {"corrupt", TOTAL(corrupt_replies)}};
 
 #define TARGETS(member) offsetof(struct targets_counts, member)
-static const struct slice target_states[] = {
-    {"probed", TARGETS(probed)}, {"resolving", TARGETS(resolving)}, {"own", TARGETS(own)},
-    {"denied", TARGETS(denied)}, {"refused", TARGETS(refused)}};
+static const struct slice target_states[] = {{"probed", TARGETS(probed)},
+                                             {"resolving", TARGETS(resolving)},
+                                             {"own", TARGETS(own)},
+                                             {"denied", TARGETS(denied)},
+                                             {"refused", TARGETS(refused)}};
 
 static uint64_t number_at(const void *base, size_t offset)
 {
@@ -128,9 +136,10 @@ static void write_probing(struct metrics_writer *w, const struct agent_stats_cop
         unsent = COUNTER("prober_agent_probes_unsent_total", "Probes not sent, by reason."),
         replies = COUNTER("prober_agent_odd_replies_total",
                           "Replies that answer no probe in time, by kind."),
-        targets = GAUGE("prober_agent_targets", NULL,
-                        "Targets of the plan by state; own: this agent itself, not probed; denied: by "
-                        "this agent's policy; refused: by the engine."),
+        targets =
+            GAUGE("prober_agent_targets", NULL,
+                  "Targets of the plan by state; own: this agent itself, not probed; denied: by "
+                  "this agent's policy; refused: by the engine."),
         lookups = COUNTER("prober_agent_lookups_total", "Name look-ups that ended, by status.");
     const struct icmp_totals *t = &s->probing.totals;
 
@@ -156,8 +165,10 @@ static void write_results(struct metrics_writer *w, const char *boot, const stru
     const struct {
         const char *name;
         uint64_t value;
-    } results[] = {{"sent", t->sent},       {"received", t->received},
-                   {"lost", icmp_totals_lost(t)}, {"unknown", t->unknown},
+    } results[] = {{"sent", t->sent},
+                   {"received", t->received},
+                   {"lost", icmp_totals_lost(t)},
+                   {"unknown", t->unknown},
                    {"unsent", icmp_totals_unsent(t)}};
 
     for (size_t i = 0; i < ARRAY_LEN(results); i++) {
@@ -182,17 +193,19 @@ static void write_boots(struct metrics_writer *w, const struct metric_family *fa
 static void write_reports(struct metrics_writer *w, const struct agent_stats_copy *s)
 {
     static const struct metric_family
-        acked = COUNTER("prober_agent_acked_packets_total",
-                        "Probes in reports that a server took into its counters, by the server's boot. "
-                        "Without those to controls."),
+        acked =
+            COUNTER("prober_agent_acked_packets_total",
+                    "Probes in reports that a server took into its counters, by the server's boot. "
+                    "Without those to controls."),
         backfilled = COUNTER("prober_agent_backfilled_packets_total",
                              "Probes in reports that a server took as too old for its counters."),
         reports = COUNTER("prober_agent_reports_total", "Reports by what the server made of them.");
     static const char *const outcomes[AGENT_STATS_OUTCOMES] = {[WIRE_APPLIED] = "applied",
-                                                         [WIRE_DUPLICATE] = "duplicate",
-                                                         [WIRE_BACKFILLED] = "backfilled",
-                                                         [WIRE_UNKNOWN_TABLE] = "unknown_table",
-                                                         [WIRE_INVALID] = "invalid"};
+                                                               [WIRE_DUPLICATE] = "duplicate",
+                                                               [WIRE_BACKFILLED] = "backfilled",
+                                                               [WIRE_UNKNOWN_TABLE] =
+                                                                   "unknown_table",
+                                                               [WIRE_INVALID] = "invalid"};
 
     write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked));
     write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled));
@@ -209,18 +222,21 @@ static void write_reports(struct metrics_writer *w, const struct agent_stats_cop
 static void write_spool(struct metrics_writer *w, const struct spool_counts *spool,
                         const struct agent_stats_copy *s, const struct clock_reading *now)
 {
-    static const struct metric_family
-        reports = GAUGE("prober_agent_spool_reports", NULL,
-                        "Reports that the server has not acknowledged."),
-        bytes = GAUGE("prober_agent_spool_bytes", "bytes", "Memory that they take."),
-        oldest = GAUGE("prober_agent_spool_oldest_seconds", "seconds",
-                       "Age of the oldest of them; 0 without any."),
-        dropped = COUNTER("prober_agent_spool_dropped_reports_total",
-                          "Reports that found no room in the spool."),
-        packets = COUNTER("prober_agent_spool_dropped_packets_total",
-                          "Probes in those reports, without those to controls."),
-        lag = GAUGE("prober_agent_report_lag_seconds", "seconds",
-                    "Age of the last report when the server took it.");
+    static const struct metric_family reports =
+                                          GAUGE("prober_agent_spool_reports", NULL,
+                                                "Reports that the server has not acknowledged."),
+                                      bytes = GAUGE("prober_agent_spool_bytes", "bytes",
+                                                    "Memory that they take."),
+                                      oldest = GAUGE("prober_agent_spool_oldest_seconds", "seconds",
+                                                     "Age of the oldest of them; 0 without any."),
+                                      dropped = COUNTER("prober_agent_spool_dropped_reports_total",
+                                                        "Reports that found no room in the spool."),
+                                      packets = COUNTER(
+                                          "prober_agent_spool_dropped_packets_total",
+                                          "Probes in those reports, without those to controls."),
+                                      lag =
+                                          GAUGE("prober_agent_report_lag_seconds", "seconds",
+                                                "Age of the last report when the server took it.");
 
     metrics_family(w, &reports);
     metrics_sample_u64(w, NULL, 0, spool->reports);
@@ -242,9 +258,11 @@ static void write_spool(struct metrics_writer *w, const struct spool_counts *spo
 static void write_identity(struct metrics_writer *w, const struct agent_metrics_identity *identity,
                            const struct agent_stats_copy *s)
 {
-    static const struct metric_family
-        info = {"prober_agent_identity_info", METRIC_INFO, NULL, "Who this agent is."},
-        up = GAUGE("prober_agent_link_up", NULL, "1 while the server answers and accepts this agent.");
+    static const struct metric_family info = {"prober_agent_identity_info", METRIC_INFO, NULL,
+                                              "Who this agent is."},
+                                      up = GAUGE(
+                                          "prober_agent_link_up", NULL,
+                                          "1 while the server answers and accepts this agent.");
     const struct metric_label labels[] = {{"agent_id", identity->agent_id},
                                           {"boot_id", identity->boot_id},
                                           {"region", identity->region}};
@@ -256,8 +274,8 @@ static void write_identity(struct metrics_writer *w, const struct agent_metrics_
 }
 
 void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_identity *identity,
-                      const struct agent_stats_copy *stats, const struct spool_counts *spool,
-                      const struct clock_reading *now)
+                         const struct agent_stats_copy *stats, const struct spool_counts *spool,
+                         const struct clock_reading *now)
 {
     write_identity(w, identity, stats);
     for (size_t i = 0; i < ARRAY_LEN(singles); i++) {

@@ -21,7 +21,7 @@ struct agent_metrics_identity {
 
 /* Writes every family but the end mark. */
 void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_identity *identity,
-                      const struct agent_stats_copy *stats, const struct spool_counts *spool,
-                      const struct clock_reading *now);
+                         const struct agent_stats_copy *stats, const struct spool_counts *spool,
+                         const struct clock_reading *now);
 
 #endif

@@ -107,8 +107,8 @@ static const char *keep_text(char **room, const char *text)
     return kept;
 }
 
-static void fill(struct agent_plan *plan, const struct wire_plan *message, struct agent_plan_target *targets,
-                 char *text, struct seen *seen)
+static void fill(struct agent_plan *plan, const struct wire_plan *message,
+                 struct agent_plan_target *targets, char *text, struct seen *seen)
 {
     for (size_t i = 0; i < message->entry_count; i++) {
         const struct wire_plan_entry *e = &message->entries[i];
@@ -120,7 +120,8 @@ static void fill(struct agent_plan *plan, const struct wire_plan *message, struc
         }
         region = keep_text(&text, e->region);
         for (size_t j = 0; j < e->target_count; j++) {
-            struct agent_plan_target t = {region, e->targets[j], e->control, bounded_spec(&e->icmp)};
+            struct agent_plan_target t = {region, e->targets[j], e->control,
+                                          bounded_spec(&e->icmp)};
 
             if (is_double(seen, targets, &t, plan->target_count)) {
                 plan->doubles++;
@@ -132,7 +133,8 @@ static void fill(struct agent_plan *plan, const struct wire_plan *message, struc
     }
 }
 
-enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision, const struct wire_plan *message)
+enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision,
+                                    const struct wire_plan *message)
 {
     struct sizes n = measure(message);
     struct agent_plan *plan = calloc(1, sizeof(*plan));

@@ -37,7 +37,8 @@ struct agent_plan {
 /* Makes a plan of a decoded message, which stays the caller's. Specs are brought into the ranges
  * that the engine takes; a target that occurs twice with the same settings is kept once.
  * Errors: PROBER_ERR_NOMEM. */
-enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision, const struct wire_plan *message);
+enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision,
+                                    const struct wire_plan *message);
 struct agent_plan *agent_plan_get(struct agent_plan *plan);
 void agent_plan_put(struct agent_plan *plan); /* NULL is fine */
 

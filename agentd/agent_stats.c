@@ -48,8 +48,8 @@ static struct agent_stats_boot *boot_of(struct agent_stats_copy *c, const struct
     return &c->boots[c->boot_count++];
 }
 
-void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot, bool backfilled,
-                     const struct icmp_totals *totals)
+void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot,
+                           bool backfilled, const struct icmp_totals *totals)
 {
     struct agent_stats_boot *boot;
 

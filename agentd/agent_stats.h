@@ -42,11 +42,11 @@ enum agent_link_state { AGENT_LINK_DOWN, AGENT_LINK_REFUSED, AGENT_LINK_UP };
 struct agent_stats_link {
     enum agent_link_state state;
     uint64_t connections, hellos, syncs, hints;
-    uint64_t failed_calls; /* without an answer */
-    uint64_t busy;         /* answers "busy" */
+    uint64_t failed_calls;                   /* without an answer */
+    uint64_t busy;                           /* answers "busy" */
     uint64_t outcomes[AGENT_STATS_OUTCOMES]; /* of reports */
-    uint64_t rejected;     /* reports that the server called malformed */
-    uint64_t lag_ns;       /* age of the last report that was taken, then */
+    uint64_t rejected;                       /* reports that the server called malformed */
+    uint64_t lag_ns;                         /* age of the last report that was taken, then */
     uint32_t agent_number;
 };
 
@@ -71,8 +71,8 @@ enum prober_error agent_stats_create(struct agent_stats **out);
 void agent_stats_set_probing(struct agent_stats *s, const struct agent_stats_probing *probing);
 void agent_stats_set_link(struct agent_stats *s, const struct agent_stats_link *link);
 /* Adds a report's totals to what this server boot took. */
-void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot, bool backfilled,
-                     const struct icmp_totals *totals);
+void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot,
+                           bool backfilled, const struct icmp_totals *totals);
 /* The thread makes progress. */
 void agent_stats_icmp_beat(struct agent_stats *s, uint64_t now_ns);
 void agent_stats_link_beat(struct agent_stats *s, uint64_t now_ns);

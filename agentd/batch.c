@@ -5,13 +5,13 @@
 #include <string.h>
 
 /* The columns of 64 bits. */
-#define BATCH_WIDE(X)                                                                             \
-    X(rtt_sum_ns)                                                                                 \
-    X(rtt_square_low)                                                                             \
-    X(rtt_square_high)                                                                            \
-    X(rtt_min_ns)                                                                                 \
-    X(rtt_max_ns)                                                                                 \
-    X(jitter_ns)                                                                                  \
+#define BATCH_WIDE(X)                                                                              \
+    X(rtt_sum_ns)                                                                                  \
+    X(rtt_square_low)                                                                              \
+    X(rtt_square_high)                                                                             \
+    X(rtt_min_ns)                                                                                  \
+    X(rtt_max_ns)                                                                                  \
+    X(jitter_ns)                                                                                   \
     X(resolve_ns)
 
 struct batch_builder {

@@ -5,8 +5,9 @@
 
 #include "common/log.h"
 
-enum prober_error hint_listener_open(struct hint_listener *h, const char *server, void (*hinted)(void *context),
-                             void *context, struct prober_failure *why)
+enum prober_error hint_listener_open(struct hint_listener *h, const char *server,
+                                     void (*hinted)(void *context), void *context,
+                                     struct prober_failure *why)
 {
     uint16_t port;
 
@@ -35,8 +36,9 @@ void hint_listener_set_port(struct hint_listener *h, uint16_t port)
              (unsigned)port);
     if (link_subscriber_open(&h->subscriber, address, on_hint, h, &why)) {
         h->subscriber = NULL;
-        log_warn("cannot listen for the server's hints; changes of the plan come with the next sync",
-                 LOG_S("addr", address), LOG_S("cause", why.text));
+        log_warn(
+            "cannot listen for the server's hints; changes of the plan come with the next sync",
+            LOG_S("addr", address), LOG_S("cause", why.text));
         return;
     }
     h->port = port;

@@ -23,8 +23,9 @@ struct hint_listener {
 
 /* server: "host:port", of which the host is used.
  * Errors: PROBER_ERR_SYNTAX. */
-enum prober_error hint_listener_open(struct hint_listener *h, const char *server, void (*hinted)(void *context),
-                             void *context, struct prober_failure *why);
+enum prober_error hint_listener_open(struct hint_listener *h, const char *server,
+                                     void (*hinted)(void *context), void *context,
+                                     struct prober_failure *why);
 /* Listens at this port of the server from now on. A failure is logged: hints only save time. */
 void hint_listener_set_port(struct hint_listener *h, uint16_t port);
 void hint_listener_close(struct hint_listener *h);

@@ -14,7 +14,7 @@
 static enum prober_error error_of(int number)
 {
     return number == EACCES || number == EPERM || number == EROFS ? PROBER_ERR_DENIED
-                                                                   : PROBER_ERR_IO;
+                                                                  : PROBER_ERR_IO;
 }
 
 static enum prober_error path_in(char path[PATH_MAX], const char *dir, const char *name,
@@ -61,10 +61,11 @@ static enum prober_error lock(struct identity *id, const char *dir, struct probe
     len = pread(id->lock_fd, pid, sizeof(pid) - 1, 0);
     pid[len > 0 ? len : 0] = '\0';
     pid[strspn(pid, "0123456789")] = '\0';
-    return prober_fail(why, PROBER_ERR_IN_USE,
-                       "%s is in use by another agent (process %s); give this one a directory of its "
-                       "own with -agent.state.dir",
-                       dir, pid[0] ? pid : "unknown");
+    return prober_fail(
+        why, PROBER_ERR_IN_USE,
+        "%s is in use by another agent (process %s); give this one a directory of its "
+        "own with -agent.state.dir",
+        dir, pid[0] ? pid : "unknown");
 }
 
 static enum prober_error make_id(struct identity *id, const char *path, struct prober_failure *why)
@@ -92,10 +93,11 @@ static enum prober_error read_id(struct identity *id, const char *dir, struct pr
         return err;
     text[strcspn(text, "\r\n")] = '\0';
     if (prober_id_parse(text, &id->agent_id) || prober_id_is_zero(&id->agent_id))
-        err = prober_fail(why, PROBER_ERR_SYNTAX,
-                          "%s is damaged: expected 32 hexadecimal digits; put back the old file, or "
-                          "remove it to become a new agent",
-                          path);
+        err =
+            prober_fail(why, PROBER_ERR_SYNTAX,
+                        "%s is damaged: expected 32 hexadecimal digits; put back the old file, or "
+                        "remove it to become a new agent",
+                        path);
     free(text);
     return err;
 }

@@ -59,7 +59,8 @@ const struct option agentd_options[] = {
      "Ask the metadata services of the clouds for the region when nothing else names it.", 0, 0,
      NULL, 0},
     {"agent.region.metadata", OPTION_STRING, AT(region_metadata), "", WHO, "url",
-     "Ask this address, with the paths of the clouds' services, instead of the services themselves.",
+     "Ask this address, with the paths of the clouds' services, instead of the services "
+     "themselves.",
      0, 0, NULL, 0},
     {"agent.state.dir", OPTION_STRING, AT(state_dir), "/var/lib/probermesh/agent", WHO, "dir",
      "Where the agent keeps its identity. One directory per agent: a second agent that is given "
@@ -100,8 +101,8 @@ const struct option agentd_options[] = {
      "Never probe targets inside these networks. Goes before -agent.probe.allow.", 0, 0, NULL,
      OPTION_RELOADABLE},
     {"agent.icmp.timeout", OPTION_DURATION, AT(icmp_timeout_ns), "0", PROBING, NULL,
-     "How long to wait for a reply. 0: the smaller of 3s and 0.8 x the probe interval.", 0,
-     60 * S, NULL, 0},
+     "How long to wait for a reply. 0: the smaller of 3s and 0.8 x the probe interval.", 0, 60 * S,
+     NULL, 0},
     {"agent.icmp.timestamps", OPTION_CHOICE, AT(icmp_timestamps), "auto", PROBING, NULL,
      "Where the time of sending comes from: kernel, exact and dearer; user, good to a few "
      "microseconds; auto, by the packet rate.",
@@ -176,8 +177,9 @@ static void check_networks(const struct agentd_settings *s, struct problems *pro
     policy_put(policy);
 }
 
-enum prober_error agentd_settings_load(struct agentd_settings *settings, int argc, char *const *argv,
-                                       char *const *environment, struct problems *problems)
+enum prober_error agentd_settings_load(struct agentd_settings *settings, int argc,
+                                       char *const *argv, char *const *environment,
+                                       struct problems *problems)
 {
     const struct options_source source = {.table = agentd_options,
                                           .count = agentd_options_count,

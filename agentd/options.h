@@ -59,9 +59,11 @@ extern const size_t agentd_options_count;
 /* Fills a zeroed *settings from argv[argc] (without the program's name), `environment` (NULL: none)
  * and the file that -config names, and checks what the table cannot. All faults go to `problems`.
  * With -h or -v nothing else is checked.
- * Errors: PROBER_ERR_SYNTAX when there are problems, PROBER_ERR_NOMEM; free *settings in any case. */
-enum prober_error agentd_settings_load(struct agentd_settings *settings, int argc, char *const *argv,
-                                       char *const *environment, struct problems *problems);
+ * Errors: PROBER_ERR_SYNTAX when there are problems, PROBER_ERR_NOMEM; free *settings in any case.
+ */
+enum prober_error agentd_settings_load(struct agentd_settings *settings, int argc,
+                                       char *const *argv, char *const *environment,
+                                       struct problems *problems);
 /* The names of options that differ between the two and need a restart, or of those that differ and
  * are reloadable: up to `max` into names[max]; returns how many there are. */
 size_t agentd_settings_changed(const struct agentd_settings *before,

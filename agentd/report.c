@@ -40,10 +40,8 @@ enum prober_error report_encode(struct report_table *table, const struct batch *
 {
     uint32_t *numbers = calloc(batch->rows + 1, sizeof(*numbers));
     struct wire_target_name *names = calloc(batch->rows + 1, sizeof(*names));
-    struct wire_request request = {.protocol = WIRE_PROTOCOL,
-                                   .agent_id = *agent_id,
-                                   .boot_id = *boot_id,
-                                   .call = WIRE_REPORT};
+    struct wire_request request = {
+        .protocol = WIRE_PROTOCOL, .agent_id = *agent_id, .boot_id = *boot_id, .call = WIRE_REPORT};
     struct wire_report *report = &request.as.report;
     enum prober_error err = PROBER_ERR_NOMEM;
 

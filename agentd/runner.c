@@ -32,8 +32,8 @@ struct runner {
     atomic_bool stopping;
     _Atomic uint64_t grace_ns;
     pthread_mutex_t lock;
-    struct policy *new_policy;   /* guarded by lock; NULL: none */
-    bool has_presence;           /* guarded by lock, as are the next two */
+    struct policy *new_policy; /* guarded by lock; NULL: none */
+    bool has_presence;         /* guarded by lock, as are the next two */
     uint32_t agent_number;
     struct prober_addr observed;
     /* immutable */
@@ -94,8 +94,8 @@ static void take_arrivals(struct runner *r)
     if (quiet_ns < CLOCK_NS_PER_S)
         quiet_ns = CLOCK_NS_PER_S;
     out = batch_builder_arrivals(r->builder, &max);
-    batch_builder_add_arrivals(
-        r->builder, icmp_arrivals_take(r->arrivals, r->now.mono_ns, quiet_ns, out, max));
+    batch_builder_add_arrivals(r->builder,
+                               icmp_arrivals_take(r->arrivals, r->now.mono_ns, quiet_ns, out, max));
 }
 
 static void on_window_end(void *context, uint32_t number, const struct clock_reading *now)

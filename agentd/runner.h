@@ -41,8 +41,8 @@ void runner_set_policy(struct runner *r, struct policy *policy); /* takes a refe
 /* What the server calls us: the mark of our probes, and our address as it sees it. */
 void runner_set_presence(struct runner *r, uint32_t agent_number,
                          const struct prober_addr *observed);
-/* Stops probing; results of probes in flight are waited for up to grace_ns and spooled. Returns when
- * the thread has ended. */
+/* Stops probing; results of probes in flight are waited for up to grace_ns and spooled. Returns
+ * when the thread has ended. */
 void runner_stop(struct runner *r, uint64_t grace_ns);
 void runner_destroy(struct runner *r); /* stopped, or never started; NULL is fine */
 

@@ -7,13 +7,20 @@
 #include "common/array.h"
 #include "common/random.h"
 
-enum verdict { VERDICT_PROBE, VERDICT_RESOLVING, VERDICT_OWN, VERDICT_DENIED, VERDICT_REFUSED, VERDICT_COUNT };
+enum verdict {
+    VERDICT_PROBE,
+    VERDICT_RESOLVING,
+    VERDICT_OWN,
+    VERDICT_DENIED,
+    VERDICT_REFUSED,
+    VERDICT_COUNT
+};
 
 struct target {
     struct agent_plan_target spec; /* its texts are those of `name` */
-    struct target_name *name; /* for the next probe */
-    struct target *chain; /* in its bucket */
-    uint64_t generation; /* of the plan that last wanted it */
+    struct target_name *name;      /* for the next probe */
+    struct target *chain;          /* in its bucket */
+    uint64_t generation;           /* of the plan that last wanted it */
     enum verdict verdict;
     struct targets_probe *probe; /* NULL: not in the engine */
     struct prober_addr address;  /* family NONE: not resolved */
@@ -21,7 +28,7 @@ struct target {
     bool name_used; /* a probe has this name already */
     bool is_name, resolved;
     bool queued, asking, answered; /* at most one of these */
-    bool gone; /* no longer wanted, but a look-up still names it */
+    bool gone;                     /* no longer wanted, but a look-up still names it */
     uint64_t resolve_ns, good_ns;
     struct resolver_answer answer;
     struct target *next_queued, *next_answered;
@@ -117,10 +124,9 @@ static bool renew_name(struct target *target)
 
 static uint64_t phase_of(const struct targets *t, const struct target *target)
 {
-    uint64_t parts[2] = {siphash24(&t->config.phase_key, target->spec.region,
-                                   strlen(target->spec.region)),
-                         siphash24(&t->config.phase_key, target->spec.target,
-                                   strlen(target->spec.target))};
+    uint64_t parts[2] = {
+        siphash24(&t->config.phase_key, target->spec.region, strlen(target->spec.region)),
+        siphash24(&t->config.phase_key, target->spec.target, strlen(target->spec.target))};
 
     return siphash24(&t->config.phase_key, parts, sizeof(parts));
 }
@@ -133,8 +139,8 @@ static enum prober_error probe_start(struct targets *t, struct target *target,
                              .payload_size = spec->payload_size,
                              .count = spec->packet_count,
                              .gap_ns = spec->interval_ns,
-                             .timeout_ns = spec->timeout_ns ? spec->timeout_ns
-                                                            : t->config.timeout_ns,
+                             .timeout_ns =
+                                 spec->timeout_ns ? spec->timeout_ns : t->config.timeout_ns,
                              .phase = phase_of(t, target)};
     struct targets_probe *p = renew_name(target) ? probe_create(t, target) : NULL;
     enum prober_error err;
@@ -200,8 +206,9 @@ static void place(struct targets *t, struct target *target, const struct clock_r
     set_verdict(t, target, verdict);
 }
 
-static void each_target(struct targets *t, void (*visit)(struct targets *t, struct target *target,
-                                                         const struct clock_reading *now),
+static void each_target(struct targets *t,
+                        void (*visit)(struct targets *t, struct target *target,
+                                      const struct clock_reading *now),
                         const struct clock_reading *now)
 {
     for (size_t i = 0; i < t->bucket_count; i++)

@@ -6,8 +6,8 @@
  *            again every window; their probes start after the first look-up. Targets that the
  *            policy denies, and those that are this agent itself, are not probed, and counted.
  * Threads    None of its own; the icmp thread.
- * Ownership  Owns its targets and their probes; borrows engine and resolver, which must be destroyed
- *            first (they call back).
+ * Ownership  Owns its targets and their probes; borrows engine and resolver, which must be
+ * destroyed first (they call back).
  */
 #ifndef AGENTD_TARGETS_H
 #define AGENTD_TARGETS_H
@@ -40,27 +40,27 @@ struct targets_probe {
 };
 
 struct targets_counts {
-    uint64_t planned;   /* targets in the plan */
-    uint64_t probed;    /* in the engine */
-    uint64_t resolving; /* waiting for their first look-up */
-    uint64_t own;       /* not probed: this agent itself */
-    uint64_t denied;    /* not probed: the policy */
-    uint64_t refused;   /* not probed: the engine would not take them */
+    uint64_t planned;                        /* targets in the plan */
+    uint64_t probed;                         /* in the engine */
+    uint64_t resolving;                      /* waiting for their first look-up */
+    uint64_t own;                            /* not probed: this agent itself */
+    uint64_t denied;                         /* not probed: the policy */
+    uint64_t refused;                        /* not probed: the engine would not take them */
     uint64_t lookups[RESOLVER_STATUS_COUNT]; /* ended, since the start */
 };
 
 struct targets_config {
     struct icmp_engine *engine;
     struct resolver *resolver;
-    const struct own *own;     /* read at every judgement; it changes in place */
-    struct policy *policy;     /* a reference is taken */
-    uint64_t timeout_ns;       /* of targets whose spec has none */
+    const struct own *own;        /* read at every judgement; it changes in place */
+    struct policy *policy;        /* a reference is taken */
+    uint64_t timeout_ns;          /* of targets whose spec has none */
     struct siphash_key phase_key; /* spreads this agent's probes otherwise than those of others */
 };
 
 enum prober_error targets_create(struct targets **out, const struct targets_config *config);
-/* Makes the plan's targets the wanted ones. Errors: PROBER_ERR_NOMEM: the targets that found no room
- * are missing. */
+/* Makes the plan's targets the wanted ones. Errors: PROBER_ERR_NOMEM: the targets that found no
+ * room are missing. */
 enum prober_error targets_apply(struct targets *t, const struct agent_plan *plan,
                                 const struct clock_reading *now);
 /* Takes another policy; targets_review applies it. */

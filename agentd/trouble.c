@@ -54,8 +54,9 @@ void trouble_engine(struct trouble *t, const struct icmp_engine_counts *counts)
         log_warn("the machine was suspended; probes of that time count as unknown",
                  LOG_U("suspends", counts->suspends));
     if (counts->receive_drops != t->receive_drops && !t->dropping)
-        log_warn("the kernel dropped replies for lack of buffer; they count as unknown, not as lost",
-                 LOG_U("dropped", counts->receive_drops));
+        log_warn(
+            "the kernel dropped replies for lack of buffer; they count as unknown, not as lost",
+            LOG_U("dropped", counts->receive_drops));
     t->dropping = counts->receive_drops != t->receive_drops;
     t->clock_steps = counts->clock_steps;
     t->suspends = counts->suspends;

@@ -15,8 +15,8 @@
 #include "libprober/icmp_engine.h"
 
 struct trouble {
-    struct icmp_totals window; /* of the window that is coming in */
-    unsigned present;          /* bits of the troubles that were told */
+    struct icmp_totals window;                     /* of the window that is coming in */
+    unsigned present;                              /* bits of the troubles that were told */
     uint64_t clock_steps, suspends, receive_drops; /* that were told */
     bool dropping;
 };

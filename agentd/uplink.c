@@ -39,13 +39,13 @@ struct uplink {
     atomic_bool hinted, draining;
     _Atomic uint64_t drain_until_ns, sync_interval_ns;
     /* owned by the link thread */
-    bool greeted;         /* hello was accepted on this connection */
-    uint64_t connections; /* the link's count, when it was */
+    bool greeted;                 /* hello was accepted on this connection */
+    uint64_t connections;         /* the link's count, when it was */
     struct prober_id server_boot; /* zero: none yet */
     struct prober_addr observed;
     struct address_set told; /* our addresses in the last hello */
     uint64_t heartbeat_ns;
-    uint64_t plan_revision;  /* of the plan that we have from this server boot; 0: none */
+    uint64_t plan_revision; /* of the plan that we have from this server boot; 0: none */
     uint64_t last_sync_ns, hint_due_ns, addresses_due_ns;
     struct retry hello, sync, report;
     struct report_table table;
@@ -126,13 +126,14 @@ static enum prober_error exchange(struct uplink *u, uint64_t now_ns, struct wire
     strbuf_clear(&u->frame);
     err = channel_seal(u->channel, u->body.bytes, u->body.len, &u->frame);
     if (!err)
-        err = link_client_call(u->config.link, u->frame.bytes, u->frame.len, call_timeout(u, now_ns),
-                               &answer, &answer_len);
+        err = link_client_call(u->config.link, u->frame.bytes, u->frame.len,
+                               call_timeout(u, now_ns), &answer, &answer_len);
     if (err)
         return prober_fail(why, err, "%s", prober_error_text(err));
     err = channel_open(u->channel, answer, answer_len, &body, &body_len);
     if (err)
-        prober_fail(why, err, "the answer is no frame of this protocol: %s", prober_error_text(err));
+        prober_fail(why, err, "the answer is no frame of this protocol: %s",
+                    prober_error_text(err));
     else
         err = wire_reply_decode(body, body_len, reply, why);
     free(answer);
@@ -367,7 +368,7 @@ static void take_outcome(struct uplink *u, const struct batch *batch,
     case WIRE_BACKFILLED:
         report_taken(&u->table, batch);
         agent_stats_add_acked(u->config.stats, &reply->server_boot_id, outcome == WIRE_BACKFILLED,
-                        &batch->totals);
+                              &batch->totals);
         u->stats.lag_ns =
             now->boot_ns > batch->ended_boot_ns ? now->boot_ns - batch->ended_boot_ns : 0;
         break;

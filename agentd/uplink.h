@@ -2,12 +2,12 @@
  * uplink - the link thread: says hello, keeps the plan current, and delivers what is spooled.
  *
  * Purpose    A state machine over the link's calls. It is driven by uplink_turn, which does what is
- *            due and says when it wants to be called again: so that tests drive it with time as data.
- *            A server that is away, refuses, is busy, or restarts is waited for with growing,
- *            jittered pauses, and told about in the log once per change.
- * Threads    uplink_turn belongs to one thread: the one that uplink_start makes, or a test's.
- *            uplink_hint, uplink_drain and uplink_set_sync_interval are for others.
- * Ownership  Borrows what is in the config; all of it must outlive the uplink.
+ *            due and says when it wants to be called again: so that tests drive it with time as
+ * data. A server that is away, refuses, is busy, or restarts is waited for with growing, jittered
+ * pauses, and told about in the log once per change. Threads    uplink_turn belongs to one thread:
+ * the one that uplink_start makes, or a test's. uplink_hint, uplink_drain and
+ * uplink_set_sync_interval are for others. Ownership  Borrows what is in the config; all of it must
+ * outlive the uplink.
  */
 #ifndef AGENTD_UPLINK_H
 #define AGENTD_UPLINK_H
@@ -41,8 +41,8 @@ struct uplink_config {
     struct agent_stats *stats;
     struct link_client *link;
     struct wakeup *wakeup; /* signalled by hints, spool, drain */
-    /* What we are called and the address that the server sees (family NONE: not known); then the new
-     * plan, with its reference; then the port at which the server gives hints. */
+    /* What we are called and the address that the server sees (family NONE: not known); then the
+     * new plan, with its reference; then the port at which the server gives hints. */
     void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
     void (*plan)(void *context, struct agent_plan *plan);
     void (*hints)(void *context, uint16_t port);

@@ -10,3 +10,4 @@ fakes_test_probe_icmp := fake_probe_run
 fakes_test_ingest := fake_reply
 fakes_test_aggregate := fake_reply
 fakes_test_runner := fake_icmp_engine fake_icmp_arrivals
+fakes_test_trouble := fake_log

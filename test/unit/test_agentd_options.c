@@ -64,10 +64,10 @@ static void the_timeout_is_worked_out_of_the_interval(void **state)
 
 static void the_original_s_command_line_is_taken(void **state)
 {
-    struct loaded l = load((const char *[]){"--agent.region=cn-beijing", "-agent.probe.interval", "15s",
-                                      "-agent.icmp.network-type=public", "-agent.upgrade",
-                                      "-agent.upgrade.interval", "1m", "--agent.rpc.report.addr",
-                                      "10.0.0.1:6000", NULL});
+    struct loaded l = load((const char *[]){"--agent.region=cn-beijing", "-agent.probe.interval",
+                                            "15s", "-agent.icmp.network-type=public",
+                                            "-agent.upgrade", "-agent.upgrade.interval", "1m",
+                                            "--agent.rpc.report.addr", "10.0.0.1:6000", NULL});
 
     (void)state;
     assert_int_equal(l.err, PROBER_OK);
@@ -116,7 +116,7 @@ static void a_change_is_told_by_whether_it_needs_a_restart(void **state)
 {
     struct loaded a = load((const char *[]){"-agent.probe.deny", "10.0.0.0/8", NULL});
     struct loaded b = load((const char *[]){"-agent.probe.deny", "10.0.0.0/9", "-log.level", "4",
-                                      "-agent.region", "x", NULL});
+                                            "-agent.region", "x", NULL});
     const char *names[8];
 
     (void)state;

@@ -4,7 +4,8 @@
 
 #include "agentd/policy.h"
 
-static struct policy *given_policy(const char **allow, size_t allows, const char **deny, size_t denies)
+static struct policy *given_policy(const char **allow, size_t allows, const char **deny,
+                                   size_t denies)
 {
     struct option_list a = {(char **)allow, allows}, d = {(char **)deny, denies};
     struct problems *problems = NULL;
@@ -64,7 +65,8 @@ static void a_denied_network_goes_before_an_allowed_one(void **state)
 
 static void each_malformed_network_is_a_problem_of_its_own(void **state)
 {
-    const char *allow[] = {"10.0.0.0/33", "x", "10.0.0.0/", "10.0.0.0/8"}, *deny[] = {"::/129", "1/2/3"};
+    const char *allow[] = {"10.0.0.0/33", "x", "10.0.0.0/", "10.0.0.0/8"},
+               *deny[] = {"::/129", "1/2/3"};
     struct option_list a = {(char **)allow, 4}, d = {(char **)deny, 2};
     struct problems *problems = NULL;
     struct policy *p = NULL;

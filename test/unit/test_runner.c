@@ -19,9 +19,8 @@ struct fixture {
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct agentd_settings settings = {.probe_interval_ns = WINDOW_NS,
-                                       .icmp_timeout_ns = WINDOW_NS / 2,
-                                       .icmp_arrivals = true};
+    struct agentd_settings settings = {
+        .probe_interval_ns = WINDOW_NS, .icmp_timeout_ns = WINDOW_NS / 2, .icmp_arrivals = true};
     struct runner_config config = {.settings = &settings, .agent_id = {{1}}};
     struct prober_failure why;
 

@@ -87,7 +87,7 @@ static void a_target_that_stays_keeps_its_state(void **state)
 {
     struct fixture *f = *state;
     const char *const before[] = {"192.0.2.1", "192.0.2.2"}, *const after[] = {"192.0.2.2",
-                                                                              "192.0.2.3"};
+                                                                               "192.0.2.3"};
     struct fake_target *kept;
 
     apply(f, before, 2);
@@ -133,8 +133,8 @@ static void a_target_that_comes_back_within_a_window_has_a_name_of_its_own(void 
 static void an_own_address_is_not_probed_and_counted(void **state)
 {
     struct fixture *f = *state;
-    const char *const names[] = {"10.0.0.1", "127.0.0.1", "::ffff:10.0.0.1", "0.0.0.0", "224.0.0.1",
-                                 "10.0.0.2"};
+    const char *const names[] = {"10.0.0.1", "127.0.0.1", "::ffff:10.0.0.1",
+                                 "0.0.0.0",  "224.0.0.1", "10.0.0.2"};
 
     apply(f, names, 6);
     assert_int_equal(counts_of(f).own, 5);

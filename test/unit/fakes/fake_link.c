@@ -9,9 +9,8 @@ static enum prober_error serve(struct link_client *client, struct channel *chann
                                const void *bytes, size_t len, struct strbuf *out)
 {
     struct wire_request request = {0};
-    struct wire_reply reply = {.protocol = WIRE_PROTOCOL,
-                               .server_boot_id = client->server_boot,
-                               .message = ""};
+    struct wire_reply reply = {
+        .protocol = WIRE_PROTOCOL, .server_boot_id = client->server_boot, .message = ""};
     struct strbuf body = STRBUF_INIT;
     const void *opened;
     size_t opened_len;

@@ -15,8 +15,7 @@ size_t fake_resolver_open(const struct resolver *r)
 void fake_resolver_answer(struct resolver *r, const char *name, const char *address,
                           enum resolver_status status)
 {
-    struct resolver_answer answer = {.status = address ? RESOLVER_OK : status,
-                                     .elapsed_ns = 1234};
+    struct resolver_answer answer = {.status = address ? RESOLVER_OK : status, .elapsed_ns = 1234};
 
     if (address)
         prober_addr_parse(address, &answer.address);
@@ -30,8 +29,8 @@ void fake_resolver_answer(struct resolver *r, const char *name, const char *addr
     }
 }
 
-void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred, bool strict,
-                     uint64_t now_ns, resolver_done done, void *context)
+void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred,
+                     bool strict, uint64_t now_ns, resolver_done done, void *context)
 {
     (void)preferred;
     (void)strict;
