@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "common/array.h"
 #include "common/clock.h"
@@ -80,6 +81,18 @@ static void write_body(struct web_exchange *x, const char *bytes, size_t len)
     }
 }
 
+/* Date is ours to give: civetweb's own uses gmtime(), which its threads share. */
+static void add_date(struct mg_connection *conn)
+{
+    time_t now = (time_t)(clock_realtime_ns() / 1000000000);
+    struct tm utc;
+    char date[64];
+
+    gmtime_r(&now, &utc);
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    mg_response_header_add(conn, "Date", date, -1);
+}
+
 static void reply(struct web_exchange *x, int status, const char *type, const char *name,
                   const char *value, const void *bytes, size_t len)
 {
@@ -91,6 +104,7 @@ static void reply(struct web_exchange *x, int status, const char *type, const ch
     count_status(x->server, status);
     snprintf(length, sizeof(length), "%zu", len);
     mg_response_header_start(x->conn, status);
+    add_date(x->conn);
     mg_response_header_add(x->conn, "Content-Type", type, -1);
     mg_response_header_add(x->conn, "Content-Length", length, -1);
     mg_response_header_add(x->conn, "X-Content-Type-Options", "nosniff", -1);
