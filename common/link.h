@@ -34,9 +34,9 @@ struct link_subscriber;
 /* One request arrived. */
 typedef void (*link_serve_fn)(void *context, struct link_call *call);
 
-/* What a connection carries. The user pointer is set by whoever serves; `release` is called once for
- * it, after the connection ended and no call of it is open: on an nng thread, or on the thread that
- * ended the last call. */
+/* What a connection carries. The user pointer is set by whoever serves; `release` is called once
+ * for it, after the connection ended and no call of it is open: on an nng thread, or on the thread
+ * that ended the last call. */
 typedef void (*link_release_fn)(void *context, void *user);
 
 struct link_server_config {
@@ -56,11 +56,11 @@ enum prober_error link_server_open(struct link_server **out,
 uint16_t link_server_port(const struct link_server *server);
 
 struct link_server_counts {
-    uint64_t connections;      /* open now */
+    uint64_t connections; /* open now */
     uint64_t accepted_total;
-    uint64_t refused_total;    /* over connections_max */
-    uint64_t dropped_total;    /* disconnected for misbehaviour: link_call_drop, too many calls at
-                                  once, a reply that was not taken within 10 s */
+    uint64_t refused_total; /* over connections_max */
+    uint64_t dropped_total; /* disconnected for misbehaviour: link_call_drop, too many calls at
+                               once, a reply that was not taken within 10 s */
     uint64_t requests_total;
 };
 void link_server_counts(const struct link_server *server, struct link_server_counts *out);
@@ -83,16 +83,16 @@ void link_call_drop(struct link_call *call);
 
 /* ---- calling ---- */
 
-/* `address` is "host:port"; dialled in the background and again after a loss, after a random pause of
- * up to 0.25 s, and longer after each further failure, up to 10 s. A name is resolved at each dial.
- * Errors: PROBER_ERR_SYNTAX, _NOMEM. */
+/* `address` is "host:port"; dialled in the background and again after a loss, after a random pause
+ * of up to 0.25 s, and longer after each further failure, up to 10 s. A name is resolved at each
+ * dial. Errors: PROBER_ERR_SYNTAX, _NOMEM. */
 enum prober_error link_client_open(struct link_client **out, const char *address,
                                    struct prober_failure *why);
-/* Sends bytes[len] and waits for the reply, *reply (malloc'd) of *reply_len bytes. A request is sent
- * once, over one connection, and never again by itself; after a timeout the connection is made anew.
- * Errors: PROBER_ERR_TIMEOUT, _UNREACHABLE (no connection within the timeout, or it was lost),
- * _CLOSED (interrupted), _RANGE (len over LINK_MESSAGE_MAX), _NOMEM. After an error the server may or
- * may not have taken the request. */
+/* Sends bytes[len] and waits for the reply, *reply (malloc'd) of *reply_len bytes. A request is
+ * sent once, over one connection, and never again by itself; after a timeout the connection is made
+ * anew. Errors: PROBER_ERR_TIMEOUT, _UNREACHABLE (no connection within the timeout, or it was
+ * lost), _CLOSED (interrupted), _RANGE (len over LINK_MESSAGE_MAX), _NOMEM. After an error the
+ * server may or may not have taken the request. */
 enum prober_error link_client_call(struct link_client *client, const void *bytes, size_t len,
                                    uint64_t timeout_ns, void **reply, size_t *reply_len);
 bool link_client_is_connected(const struct link_client *client);
