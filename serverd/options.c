@@ -9,8 +9,9 @@
 #include "serverd/registry.h"
 
 #define HEARTBEAT_NS (10 * CLOCK_NS_PER_S)
-#define HEARTBEAT_MIN_NS (200 * CLOCK_NS_PER_MS)
+#define HEARTBEAT_MIN_NS CLOCK_NS_PER_S
 #define ALIVE_RATIO_DEFAULT 5
+#define ALIVE_MIN_NS (3 * HEARTBEAT_MIN_NS)
 
 static const char *const discovery_names[] = {"static", "dynamic", NULL};
 static const char *const plain_names[] = {"accept", "refuse", NULL};
@@ -188,15 +189,14 @@ uint64_t serverd_alive_ns(const struct serverd_settings *settings)
 {
     uint64_t ratio = settings->series_cache_ratio > 0 ? (uint64_t)settings->series_cache_ratio
                                                       : ALIVE_RATIO_DEFAULT;
+    uint64_t alive_ns = ratio * settings->aggregation_interval_ns;
 
-    return ratio * settings->aggregation_interval_ns;
+    return alive_ns < ALIVE_MIN_NS ? ALIVE_MIN_NS : alive_ns;
 }
 
 uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings)
 {
     uint64_t third = serverd_alive_ns(settings) / 3;
 
-    if (third > HEARTBEAT_NS)
-        return HEARTBEAT_NS;
-    return third < HEARTBEAT_MIN_NS ? HEARTBEAT_MIN_NS : third;
+    return third > HEARTBEAT_NS ? HEARTBEAT_NS : third;
 }

@@ -67,9 +67,10 @@ enum prober_error serverd_settings_load(struct serverd_settings *settings, int a
 void serverd_settings_free(struct serverd_settings *settings);
 
 /* How long after its last call an agent still counts as alive: ratio x aggregation interval; with
- * a ratio of 0 or less, when series never expire, 5 intervals, since a dead agent is not alive. */
+ * a ratio of 0 or less, when series never expire, 5 intervals, since a dead agent is not alive; and
+ * never less than 3 s, three times the shortest heartbeat. */
 uint64_t serverd_alive_ns(const struct serverd_settings *settings);
-/* How often agents must call: 10 s, or less when alive_ns is short. */
+/* How often agents must call: 10 s, or a third of the above when that is less. */
 uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings);
 
 #endif

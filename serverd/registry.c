@@ -544,7 +544,7 @@ struct registry_agent *registry_call(struct registry *r, struct session *session
 {
     struct registry_agent *a = find_number(r, session->agent_number);
 
-    if (!a || a->session != session)
+    if (!a || a->session != session || !r->config.accept_plain)
         return NULL;
     atomic_store(&session->last_seen_ns, now_ns);
     if (seen(r, a, now_ns, now_real_ns))

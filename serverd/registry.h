@@ -105,7 +105,8 @@ enum prober_error registry_hello(struct registry *r, const struct registry_calle
                                  uint64_t now_real_ns, struct session **session,
                                  const struct registry_agent **agent,
                                  enum registry_refusal *refusal, struct prober_failure *why);
-/* An agent calls on `session`. NULL when that is not its latest session: it must say hello. */
+/* An agent calls on `session`. NULL when that is not its latest session, or its kind of link is no
+ * longer accepted: it must say hello, and is then taken or told why not. */
 struct registry_agent *registry_call(struct registry *r, struct session *session, uint64_t now_ns,
                                      uint64_t now_real_ns);
 /* Notices who died, lives again, or is to be forgotten. Calls on sessions that others noted there

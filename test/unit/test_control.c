@@ -360,21 +360,35 @@ static void a_copy_may_be_asked_to_wait_before_it_is_refused(void **state)
     session_put(s);
 }
 
-static void a_reload_changes_targets_and_limits(void **state)
+static void a_reload_changes_the_targets(void **state)
 {
     struct session *a = given_agent(1, "a");
     struct control_change c = change("prober_configs:\n- prober_type: icmp\n  region: dns\n"
                                      "  targets: [192.0.2.53, 192.0.2.54]\n");
     struct clock_reading at = now();
-    struct wire_request request = hello_request(2, "b");
-    struct wire_reply reply;
 
     (void)state;
     settle();
-    c.registry.accept_plain = false;
     control_apply(world.control, &c, &at);
     assert_true(step());
     assert_int_equal(targets_of(a, NULL), 2);
+    session_put(a);
+}
+
+static void plain_links_refused_by_a_reload_end_for_those_that_are_there_too(void **state)
+{
+    struct session *a = given_agent(1, "a");
+    struct control_change c = change(NULL);
+    struct clock_reading at = now();
+    struct wire_request request = hello_request(1, "a");
+    struct wire_reply reply;
+
+    (void)state;
+    c.registry.accept_plain = false;
+    control_apply(world.control, &c, &at);
+    reply = sync_reply(a, 0);
+    assert_int_equal(reply.status, WIRE_HELLO_NEEDED);
+    wire_reply_free(&reply);
     assert_null(ask(&request, "10.0.0.2", NULL, &reply));
     assert_int_equal(reply.status, WIRE_REFUSED);
     wire_reply_free(&reply);
@@ -412,7 +426,8 @@ int main(void)
         TEST(the_directory_shows_agents_and_planned_pairs),
         TEST(a_region_whose_agents_are_gone_leaves_the_plan),
         TEST(a_copy_may_be_asked_to_wait_before_it_is_refused),
-        TEST(a_reload_changes_targets_and_limits),
+        TEST(a_reload_changes_the_targets),
+        TEST(plain_links_refused_by_a_reload_end_for_those_that_are_there_too),
         TEST(a_thousand_agents_and_targets_are_planned_and_synced),
     };
 

@@ -127,7 +127,8 @@ static void agents_call_often_enough_to_be_alive(void **state)
     assert_int_equal(serverd_heartbeat_ns(&s), S(5));
     s.series_cache_ratio = 1;
     s.aggregation_interval_ns = S(1) / 10;
-    assert_int_equal(serverd_heartbeat_ns(&s), S(1) / 5);
+    assert_int_equal(serverd_alive_ns(&s), S(3));
+    assert_int_equal(serverd_heartbeat_ns(&s), S(1));
 }
 
 static void each_option_is_there_once_and_has_a_help(void **state)
