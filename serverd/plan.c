@@ -281,6 +281,14 @@ static int compare_places(const void *x, const void *y)
     return order ? order : (a->region > b->region) - (a->region < b->region);
 }
 
+static void add_places(struct plan *plan, size_t region, const struct plan_entry *e)
+{
+    for (size_t i = 0; i < e->target_count; i++)
+        if (e->targets[i].address.family != PROBER_FAMILY_NONE)
+            plan->places[plan->place_count++] =
+                (struct plan_place){prober_addr_unmap(&e->targets[i].address), region};
+}
+
 static enum prober_error make_places(struct plan *plan)
 {
     for (size_t i = 0; i < plan->region_count; i++)
@@ -291,14 +299,9 @@ static enum prober_error make_places(struct plan *plan)
     if (!plan->places)
         return PROBER_ERR_NOMEM;
     for (size_t i = 0; i < plan->region_count; i++)
-        for (size_t k = 0; k < plan->regions[i].entry_count; k++) {
-            const struct plan_entry *e = &plan->regions[i].entries[k];
-
-            for (size_t t = 0; e->kind == PROBE_ICMP && t < e->target_count; t++)
-                if (e->targets[t].address.family != PROBER_FAMILY_NONE)
-                    plan->places[plan->place_count++] =
-                        (struct plan_place){prober_addr_unmap(&e->targets[t].address), i};
-        }
+        for (size_t k = 0; k < plan->regions[i].entry_count; k++)
+            if (plan->regions[i].entries[k].kind == PROBE_ICMP)
+                add_places(plan, i, &plan->regions[i].entries[k]);
     qsort(plan->places, plan->place_count, sizeof(*plan->places), compare_places);
     return PROBER_OK;
 }

@@ -20,7 +20,7 @@
 
 #define QUEUE_CAPACITY 16384
 #define BATCH_MAX 256
-#define RETRY_NS (5 * CLOCK_NS_PER_S)
+#define RETRY_NS CLOCK_NS_PER_S
 #define BUSY_MS 1000
 #define OUTAGE_GAP_NS INT64_C(600000000000) /* shorter gaps do not part a record */
 #define PATH_ROOM 4096

@@ -1,10 +1,12 @@
 #include "test/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -324,6 +326,50 @@ static void writes_that_fail_are_counted_and_do_not_hold_up_the_end(void **state
     store_close(s);
 }
 
+static void wait_for(struct store *s, bool works)
+{
+    struct store_counts counts;
+
+    do
+        store_counts(s, &counts);
+    while (counts.works != works);
+}
+
+static void after_a_full_disk_nothing_is_lost(void **state)
+{
+    struct rlimit usual, full = {0};
+    struct store *s = given_store();
+    struct registry_agent a = given_agent(3, true);
+    struct loaded l;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+    full.rlim_max = usual.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    store_save_agent(s, &a);
+    wait_for(s, false);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &usual), 0);
+    wait_for(s, true);
+    store_close(s);
+    s = given_store();
+    l = load(s);
+    assert_int_equal(l.count, 1);
+    store_close(s);
+}
+
+static void a_file_that_somebody_else_holds_is_told(void **state)
+{
+    sqlite3 *db;
+
+    (void)state;
+    store_close(given_store());
+    assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_keeps_nothing("locked");
+    sqlite3_close(db);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_base, remove_base)
@@ -337,6 +383,8 @@ int main(void)
         TEST(a_directory_that_cannot_be_made_is_told),
         TEST(rows_that_make_no_sense_are_skipped_and_counted),
         TEST(windows_of_one_outage_make_one_record),
+        TEST(after_a_full_disk_nothing_is_lost),
+        TEST(a_file_that_somebody_else_holds_is_told),
         TEST(writes_that_fail_are_counted_and_do_not_hold_up_the_end),
     };
 
