@@ -93,11 +93,11 @@ struct prefix {
 
 /* Addresses that share the first prefix that fits, RFC 6890 and the registries it names. */
 static const struct prefix prefixes4[] = {
-    {{0, 0, 0, 0}, 8, PROBER_ADDR_UNSPECIFIED},    {{127, 0, 0, 0}, 8, PROBER_ADDR_LOOPBACK},
+    {{0, 0, 0, 0}, 8, PROBER_ADDR_UNSPECIFIED},     {{127, 0, 0, 0}, 8, PROBER_ADDR_LOOPBACK},
     {{169, 254, 0, 0}, 16, PROBER_ADDR_LINK_LOCAL}, {{224, 0, 0, 0}, 4, PROBER_ADDR_MULTICAST},
-    {{240, 0, 0, 0}, 4, PROBER_ADDR_BROADCAST},    {{10, 0, 0, 0}, 8, PROBER_ADDR_PRIVATE},
-    {{172, 16, 0, 0}, 12, PROBER_ADDR_PRIVATE},    {{192, 168, 0, 0}, 16, PROBER_ADDR_PRIVATE},
-    {{100, 64, 0, 0}, 10, PROBER_ADDR_PRIVATE},    {{0, 0, 0, 0}, 0, PROBER_ADDR_GLOBAL},
+    {{240, 0, 0, 0}, 4, PROBER_ADDR_BROADCAST},     {{10, 0, 0, 0}, 8, PROBER_ADDR_PRIVATE},
+    {{172, 16, 0, 0}, 12, PROBER_ADDR_PRIVATE},     {{192, 168, 0, 0}, 16, PROBER_ADDR_PRIVATE},
+    {{100, 64, 0, 0}, 10, PROBER_ADDR_PRIVATE},     {{0, 0, 0, 0}, 0, PROBER_ADDR_GLOBAL},
 };
 
 static const struct prefix prefixes6[] = {
@@ -241,16 +241,18 @@ enum prober_error prober_hostport_split(const char *text, uint16_t fallback_port
     struct prober_addr addr;
 
     if (!find_parts(text, &host_at, &len, &port_at))
-        return prober_fail(why, PROBER_ERR_SYNTAX,
-                           "'%.200s': expected [address] or [address]:port", text);
+        return prober_fail(why, PROBER_ERR_SYNTAX, "'%.200s': expected [address] or [address]:port",
+                           text);
     if (len >= sizeof(name))
         return prober_fail(why, PROBER_ERR_SYNTAX, "'%.40s…': the host has over %d bytes", text,
                            PROBER_HOST_MAX - 1);
     memcpy(name, host_at, len);
     name[len] = '\0';
     if (!host_is_sane(name))
-        return prober_fail(why, PROBER_ERR_SYNTAX, "'%.200s': the host has a character that no "
-                           "name or address has", text);
+        return prober_fail(why, PROBER_ERR_SYNTAX,
+                           "'%.200s': the host has a character that no "
+                           "name or address has",
+                           text);
     if ((*text == '[' || strchr(name, ':')) &&
         (prober_addr_parse(name, &addr) || addr.family != PROBER_FAMILY_IPV6))
         return prober_fail(why, PROBER_ERR_SYNTAX, "'%.200s': '%.100s' is no IPv6 address", text,

@@ -18,8 +18,8 @@ static const struct unit {
     const char *name;
     uint64_t ns;
 } units[] = {
-    {"y", 365 * NS_PER_D}, {"w", 7 * NS_PER_D},     {"d", NS_PER_D},
-    {"h", NS_PER_H},       {"m", NS_PER_M},         {"s", CLOCK_NS_PER_S},
+    {"y", 365 * NS_PER_D},   {"w", 7 * NS_PER_D},     {"d", NS_PER_D},
+    {"h", NS_PER_H},         {"m", NS_PER_M},         {"s", CLOCK_NS_PER_S},
     {"ms", CLOCK_NS_PER_MS}, {"us", CLOCK_NS_PER_US}, {"ns", 1},
 };
 
@@ -103,8 +103,7 @@ enum prober_error duration_parse(const char *text, uint64_t *ns)
             return PROBER_ERR_SYNTAX;
         at += unit_len;
         next_unit = (size_t)(unit - units) + 1;
-        if (fraction &&
-            (*at || scale_fraction(fraction, fraction_len, unit->ns, &part_ns)))
+        if (fraction && (*at || scale_fraction(fraction, fraction_len, unit->ns, &part_ns)))
             return PROBER_ERR_SYNTAX;
         too_large = too_large || count == SIZE_MAX;
         total += (uint128)value * unit->ns + part_ns;

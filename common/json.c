@@ -294,9 +294,8 @@ void json_free(struct json *value)
 
 const struct json *json_get(const struct json *object, const char *key)
 {
-    return json_is_object(object)
-               ? hide(cJSON_GetObjectItemCaseSensitive(open_value(object), key))
-               : NULL;
+    return json_is_object(object) ? hide(cJSON_GetObjectItemCaseSensitive(open_value(object), key))
+                                  : NULL;
 }
 
 const struct json *json_at(const struct json *array, size_t i)

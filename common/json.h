@@ -1,8 +1,8 @@
 /*
  * json - JSON values (adapter of cJSON).
  *
- * Purpose    Reading answers and bodies strictly (no trailing bytes, no duplicate keys, no "\u0000",
- *            valid UTF-8, nesting at most JSON_DEPTH_MAX), and writing them.
+ * Purpose    Reading answers and bodies strictly (no trailing bytes, no duplicate keys, no
+ *            "\u0000", valid UTF-8, nesting at most JSON_DEPTH_MAX), and writing them.
  * Threads    A value belongs to one thread.
  * Ownership  A root owns its children; what is added to an object or array belongs to it.
  *            Adding NULL marks the parent as failed: json_print then returns NULL.

@@ -1,8 +1,8 @@
 /*
  * log - structured log lines, at the original's levels.
  *
- * Purpose    One line per event, logfmt or JSON: time, level, msg, then key=value fields. Values are
- *            escaped, so nothing from the network can forge a line. Goes to stderr, and when a
+ * Purpose    One line per event, logfmt or JSON: time, level, msg, then key=value fields. Values
+ *            are escaped, so nothing from the network can forge a line. Goes to stderr, and when a
  *            directory is given, to DIR/<program>-YYYYMMDD.log, a file a day (UTC), to today's of
  *            which DIR/<program>.log is a link.
  * Threads    log_write is safe from any thread; log_open and log_close belong to main().
@@ -56,7 +56,7 @@ struct log_field {
 
 /* log_error("cannot bind", LOG_S("addr", addr), LOG_I("errno", e)): msg says what happened and,
  * where it helps, what to do; fields hold what varies. */
-#define log_at(level, ...)  log_at_(level, __VA_ARGS__, (struct log_field){0})
+#define log_at(level, ...) log_at_(level, __VA_ARGS__, (struct log_field){0})
 #define log_at_(level, msg, ...) log_write(level, msg, (const struct log_field[]){__VA_ARGS__})
 #define log_fatal(...) log_at(LOG_FATAL, __VA_ARGS__)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
@@ -69,8 +69,8 @@ struct log_field {
  * LOG_WARN. Called again (SIGHUP) it takes the new settings, or keeps the old ones on error.
  * Errors: PROBER_ERR_IO or _DENIED with a sentence in *why. */
 enum prober_error log_open(const struct log_config *config, struct prober_failure *why);
-/* Writes one line. `fields` ends with a field whose kind is LOG_FIELD_END; a text over 4096 bytes is
- * cut. What cannot be written (a full disk) is lost without a word. */
+/* Writes one line. `fields` ends with a field whose kind is LOG_FIELD_END; a text over 4096 bytes
+ * is cut. What cannot be written (a full disk) is lost without a word. */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
 void log_close(void);
 

@@ -67,7 +67,7 @@ enum prober_error number_parse_i64(const char *text, int64_t *out)
 
 enum prober_error number_parse_bool(const char *text, bool *out)
 {
-    static const char *const words[] = {"0", "1", "f",     "t",    "F",     "T",
+    static const char *const words[] = {"0",     "1",    "f",     "t",    "F",     "T",
                                         "false", "true", "False", "True", "FALSE", "TRUE"};
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++)

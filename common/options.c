@@ -171,8 +171,8 @@ static enum prober_error set_duration(const struct option *option, void *field, 
     enum prober_error err = duration_parse(text, &value);
 
     if (err == PROBER_ERR_SYNTAX)
-        return prober_fail(why, err, "expected a duration such as 15s, 1m30s or 500ms, got '%.100s'",
-                           text);
+        return prober_fail(why, err,
+                           "expected a duration such as 15s, 1m30s or 500ms, got '%.100s'", text);
     if (err || (max && (value < min || value > max))) {
         if (max)
             return prober_fail(why, PROBER_ERR_RANGE, "must be from %s to %s, got %.100s",
@@ -285,18 +285,18 @@ static const struct type_info {
                              struct prober_failure *why);
     const char *fallback; /* where the table of options names none */
 } types[] = {
-    [OPTION_BOOL] = {set_bool, "false"},   [OPTION_INT] = {set_int, "0"},
-    [OPTION_STRING] = {set_string, ""},    [OPTION_SECRET] = {set_string, ""},
+    [OPTION_BOOL] = {set_bool, "false"},     [OPTION_INT] = {set_int, "0"},
+    [OPTION_STRING] = {set_string, ""},      [OPTION_SECRET] = {set_string, ""},
     [OPTION_DURATION] = {set_duration, "0"}, [OPTION_CHOICE] = {set_choice, NULL},
-    [OPTION_SIZE] = {set_size, "0"},       [OPTION_LIST] = {set_list, ""},
+    [OPTION_SIZE] = {set_size, "0"},         [OPTION_LIST] = {set_list, ""},
 };
 
 static void set_value(struct loader *l, const struct option *option, const char *text,
                       const struct place *at)
 {
     struct prober_failure why;
-    enum prober_error err = types[option->type].set(
-        option, member_of(l->source->settings, option), text, &why);
+    enum prober_error err =
+        types[option->type].set(option, member_of(l->source->settings, option), text, &why);
 
     if (err == PROBER_ERR_NOMEM)
         l->no_memory = true;
@@ -351,13 +351,15 @@ static void load_yaml_value(struct loader *l, const struct option *option,
         *line = at->line;
         load_yaml_list(l, option, node, at);
     } else if (yaml_kind(node) != YAML_SCALAR) {
-        add_problem(l, at, option->type == OPTION_LIST ? "expected a list"
-                                                       : "expected one value, not a list or mapping");
+        add_problem(l, at,
+                    option->type == OPTION_LIST ? "expected a list"
+                                                : "expected one value, not a list or mapping");
     } else if (strlen(yaml_text(node)) != yaml_len(node)) {
         add_problem(l, at, "a NUL character is not taken");
     } else if (wants_plain && yaml_is_quoted(node)) {
-        add_problem(l, at, option->type == OPTION_BOOL ? "expected true or false without quotes"
-                                                       : "expected an integer without quotes");
+        add_problem(l, at,
+                    option->type == OPTION_BOOL ? "expected true or false without quotes"
+                                                : "expected an integer without quotes");
     } else {
         *line = at->line;
         set_value(l, option, yaml_text(node), at);
@@ -419,14 +421,14 @@ static void load_file(struct loader *l, const char *path)
 }
 
 /* The variable of an option: agent.probe.interval is PROBERMESH_AGENT_PROBE_INTERVAL. */
-static void environment_name(const struct option *option, char out[sizeof(ENVIRONMENT_PREFIX) +
-                                                                   OPTION_NAME_MAX])
+static void environment_name(const struct option *option,
+                             char out[sizeof(ENVIRONMENT_PREFIX) + OPTION_NAME_MAX])
 {
     char *to = out + strlen(ENVIRONMENT_PREFIX);
 
     strcpy(out, ENVIRONMENT_PREFIX);
     for (const char *from = option->name; *from && from - option->name < OPTION_NAME_MAX; from++)
-        *to++ = (char)(*from == '.' || *from == '-' ? '_'
+        *to++ = (char)(*from == '.' || *from == '-'   ? '_'
                        : *from >= 'a' && *from <= 'z' ? *from - 'a' + 'A'
                                                       : *from);
     *to = '\0';
@@ -459,10 +461,10 @@ static void load_environment(struct loader *l)
 
 /* One flag of the command line, taken apart. */
 struct flag {
-    const struct option *option; /* NULL: not a known one */
-    const char *text;            /* its value; NULL: it lacks one */
-    char name[OPTION_NAME_MAX + 2];  /* with one dash, cut to fit, for messages */
-    bool is_stray;               /* no flag at all */
+    const struct option *option;    /* NULL: not a known one */
+    const char *text;               /* its value; NULL: it lacks one */
+    char name[OPTION_NAME_MAX + 2]; /* with one dash, cut to fit, for messages */
+    bool is_stray;                  /* no flag at all */
 };
 
 /* Takes argv[*i] apart and moves *i past it and its value. */
@@ -492,10 +494,11 @@ static void complain_of_stray(struct loader *l, const char *word, const struct o
     bool truth;
 
     if (last_bool && number_parse_bool(word, &truth) == PROBER_OK)
-        problems_add(l->problems, NULL, 0, NULL,
-                     "stray word '%.100s': write -%s=%.100s, a flag that is true or false takes its "
-                     "value after '='",
-                     word, last_bool->name, word);
+        problems_add(
+            l->problems, NULL, 0, NULL,
+            "stray word '%.100s': write -%s=%.100s, a flag that is true or false takes its "
+            "value after '='",
+            word, last_bool->name, word);
     else
         problems_add(l->problems, NULL, 0, NULL, "stray word '%.100s': flags begin with '-'", word);
 }

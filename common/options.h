@@ -3,12 +3,12 @@
  *
  * Purpose    A program describes its settings once, as a table; from it come the Go-style flags
  *            (-x v, -x=v, --x v, --x=v; a bool only -x or -x=BOOL), the environment
- *            (PROBERMESH_AGENT_PROBE_INTERVAL), the YAML keys (nested "agent: {probe: {interval: 5s}}"
- *            or dotted "agent.probe.interval: 5s"), the defaults, and the help.
+ *            (PROBERMESH_AGENT_PROBE_INTERVAL), the YAML keys (nested "agent: {probe: {interval:
+ *            5s}}" or dotted "agent.probe.interval: 5s"), the defaults, and the help.
  *            Precedence: flag > environment > file (-config) > default. The last of a repeated flag
- *            wins. An unknown flag, a malformed value, a stray word, an unknown key are errors, also
- *            where another source goes before them. An empty variable, and a key without a value,
- *            are as if they were not there; variables of no option are ignored.
+ *            wins. An unknown flag, a malformed value, a stray word, an unknown key are errors,
+ *            also where another source goes before them. An empty variable, and a key without a
+ *            value, are as if they were not there; variables of no option are ignored.
  * Threads    main() only.
  * Ownership  Strings in the settings are malloc'd and freed by options_free.
  */
@@ -33,7 +33,7 @@ enum option_type {
     OPTION_DURATION, /* uint64_t nanoseconds; min..max in ns */
     OPTION_CHOICE,   /* int: index into `choices` */
     OPTION_SIZE,     /* uint64_t bytes: 10MB, 64KiB (both base 2), or a bare number */
-    OPTION_LIST      /* struct option_list: comma-separated in flags and environment, or a YAML list */
+    OPTION_LIST /* struct option_list: comma-separated in flags and variables, or a YAML list */
 };
 
 struct option_list {
@@ -48,7 +48,7 @@ enum option_flags {
 
 /* Several options may share a member (-h and -help). */
 struct option {
-    const char *name;     /* "agent.probe.interval"; at most OPTION_NAME_MAX bytes */
+    const char *name; /* "agent.probe.interval"; at most OPTION_NAME_MAX bytes */
     enum option_type type;
     size_t offset;        /* of the member in the settings struct */
     const char *fallback; /* the default, as a user would write it; NULL: false, 0 or "", and of a
@@ -58,16 +58,16 @@ struct option {
     const char *help;     /* one or more sentences; wrapped by the help */
     int64_t min, max;     /* for INT and DURATION; both 0: any value >= 0 (DURATION), any (INT) */
     const char *const *choices; /* for CHOICE: names, NULL at the end */
-    unsigned flags;       /* enum option_flags */
+    unsigned flags;             /* enum option_flags */
 };
 
 struct options_source {
     const struct option *table;
     size_t count;
-    void *settings;      /* the struct that the offsets point into; zeroed by the caller */
-    int argc;            /* without the program's own name and without sub-commands */
+    void *settings; /* the struct that the offsets point into; zeroed by the caller */
+    int argc;       /* without the program's own name and without sub-commands */
     char *const *argv;
-    char *const *environment; /* NULL-terminated, as environ; NULL: none */
+    char *const *environment;  /* NULL-terminated, as environ; NULL: none */
     const char *config_option; /* the name of the option that names the file: "config" */
 };
 

@@ -59,9 +59,9 @@ static const char *told_default(const struct option *option)
 static void put_argument(const struct option *option, FILE *out)
 {
     static const char *const by_type[] = {
-        [OPTION_BOOL] = NULL,           [OPTION_INT] = "int",   [OPTION_STRING] = "string",
-        [OPTION_SECRET] = "secret",     [OPTION_DURATION] = "duration",
-        [OPTION_CHOICE] = NULL,         [OPTION_SIZE] = "size", [OPTION_LIST] = "list",
+        [OPTION_BOOL] = NULL,       [OPTION_INT] = "int",           [OPTION_STRING] = "string",
+        [OPTION_SECRET] = "secret", [OPTION_DURATION] = "duration", [OPTION_CHOICE] = NULL,
+        [OPTION_SIZE] = "size",     [OPTION_LIST] = "list",
     };
     const char *argument = option->argument ? option->argument : by_type[option->type];
 

@@ -67,8 +67,7 @@ static bool read_threads_and_start(struct process_usage *out)
 
     if (ok) {
         out->threads = threads;
-        out->start_time_seconds =
-            boot_seconds + (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+        out->start_time_seconds = boot_seconds + (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
     }
     free(text);
     return ok;

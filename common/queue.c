@@ -14,9 +14,9 @@
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t filled;
-    void **ring;      /* [capacity]; guarded by lock, as all below */
-    size_t capacity;  /* immutable */
-    size_t head;      /* index of the oldest item */
+    void **ring;     /* [capacity]; guarded by lock, as all below */
+    size_t capacity; /* immutable */
+    size_t head;     /* index of the oldest item */
     size_t depth;
     uint64_t refused;
     int fd; /* -1 until asked for; readable while depth > 0 or closed */

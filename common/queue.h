@@ -4,8 +4,8 @@
  * Purpose    The only way that threads hand work to one another. What does not fit is refused, and
  *            the refusal counted, so a slow consumer never grows memory.
  * Threads    Any number of producers and consumers.
- * Ownership  The queue owns its ring, not what the pointers point to. After queue_close the rest can
- *            still be popped, so nothing leaks.
+ * Ownership  The queue owns its ring, not what the pointers point to. After queue_close the rest
+ *            can still be popped, so nothing leaks.
  */
 #ifndef COMMON_QUEUE_H
 #define COMMON_QUEUE_H

@@ -20,9 +20,9 @@ struct strbuf {
     bool failed;
 };
 
-#define STRBUF_INIT                                                                               \
-    {                                                                                             \
-        NULL, 0, 0, false                                                                         \
+#define STRBUF_INIT                                                                                \
+    {                                                                                              \
+        NULL, 0, 0, false                                                                          \
     }
 
 /* Makes room for `more` further bytes. */

@@ -54,8 +54,8 @@ const struct yaml_node *yaml_value(const struct yaml_node *mapping, size_t i);
 /* The value of `key`, or NULL. */
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key);
 
-/* Plain scalars as values, in the forms of number.h: those of YAML 1.2's core schema, but for numbers
- * with leading zeros, and Go's booleans ("true", "True", "TRUE", "t", "1" …).
+/* Plain scalars as values, in the forms of number.h: those of YAML 1.2's core schema, but for
+ * numbers with leading zeros, and Go's booleans ("true", "True", "TRUE", "t", "1" …).
  * Errors: PROBER_ERR_SYNTAX, PROBER_ERR_RANGE, with *out untouched. */
 enum prober_error yaml_bool(const struct yaml_node *node, bool *out);
 enum prober_error yaml_int(const struct yaml_node *node, int64_t *out);

@@ -208,8 +208,8 @@ static bool find_kind(const char *name, enum probe_kind *out)
 
 static int compare_texts(const void *a, const void *b)
 {
-    const char *const *left = *(const char *const *const *)a,
-                      *const *right = *(const char *const *const *)b;
+    const char *const *left = *(const char *const *const *)a;
+    const char *const *right = *(const char *const *const *)b;
     int order = strcmp(*left, *right);
 
     return order ? order : left < right ? -1 : left > right;
@@ -299,8 +299,7 @@ static void read_targets(struct reader *r, const struct setting *s, struct probe
         const char *fault = fault_of_target(item, entry->kind);
 
         if (fault)
-            yaml_problem(r->problems, r->doc, item, s->key, "%s: '%.100s'", fault,
-                         yaml_text(item));
+            yaml_problem(r->problems, r->doc, item, s->key, "%s: '%.100s'", fault, yaml_text(item));
         else if ((entry->targets[entry->target_count] = strdup(yaml_text(item))))
             entry->target_count++;
         else

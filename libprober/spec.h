@@ -35,8 +35,8 @@ const char *probe_kind_name(enum probe_kind kind);
 struct icmp_spec {
     uint32_t payload_size; /* bytes after the ICMP header, 24..65000; <= 0 in the file: default */
     uint32_t packet_count; /* probes a window, 1..65535; <= 0 in the file: default */
-    uint64_t interval_ns;  /* between probes of a burst, up to 1 h; 0 (no key): spread over the window */
-    uint64_t timeout_ns;   /* up to 60 s; 0: the agent's default, the smaller of 3 s and 0.8 x interval */
+    uint64_t interval_ns;  /* between probes of a burst, up to 1 h; 0: spread over the window */
+    uint64_t timeout_ns;   /* up to 60 s; 0: the agent's, the smaller of 3 s and 0.8 x interval */
     enum prober_family family; /* preferred_ip_protocol: ip4 (default) or ip6 */
 };
 
@@ -45,7 +45,7 @@ struct icmp_spec icmp_spec_default(void);
 
 struct probe_entry {
     enum probe_kind kind;
-    char *region; /* of the targets; may be "" */
+    char *region;   /* of the targets; may be "" */
     char **targets; /* [target_count], as written, each once */
     size_t target_count;
     struct icmp_spec icmp; /* of PROBE_ICMP */

@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     file = take_words(take_words(text, words, &word_count), variables, &variable_count);
     first = load(words, word_count, variables, file);
-    /* What is loaded can be written as a file that is loaded; only what is not UTF-8 changes, once. */
+    /* What is loaded can be written as a file and loaded; only what is not UTF-8 changes, once. */
     if (first)
         second = load(NULL, 0, NULL, first);
     if (second)

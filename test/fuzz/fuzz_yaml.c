@@ -14,8 +14,7 @@ static void walk(const struct yaml_document *doc, const struct yaml_node *node, 
     int64_t number;
     bool truth;
 
-    if (depth > YAML_DEPTH_MAX || yaml_line(node) < 1 ||
-        yaml_text(node)[yaml_len(node)] != '\0')
+    if (depth > YAML_DEPTH_MAX || yaml_line(node) < 1 || yaml_text(node)[yaml_len(node)] != '\0')
         abort();
     if (yaml_is_null(node) && (yaml_int(node, &number) == 0 || yaml_bool(node, &truth) == 0))
         abort();

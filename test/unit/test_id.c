@@ -20,9 +20,12 @@ static void an_id_is_written_and_read_as_32_hex_digits(void **state)
 
 static void what_is_no_id_is_refused(void **state)
 {
-    static const char *const cases[] = {
-        "", "0001abff", "0001abff00000000000000000000000", "0001abff0000000000000000000000000",
-        "0001abff00000000000000000000000g", "0001abff-0000-0000-0000-0000000000"};
+    static const char *const cases[] = {"",
+                                        "0001abff",
+                                        "0001abff00000000000000000000000",
+                                        "0001abff0000000000000000000000000",
+                                        "0001abff00000000000000000000000g",
+                                        "0001abff-0000-0000-0000-0000000000"};
     struct prober_id id = {{1}};
 
     (void)state;

@@ -20,8 +20,9 @@ static struct json *parsed(const char *text)
 
 static void a_document_is_read(void **state)
 {
-    struct json *v = parsed(" {\"name\": \"z\\u00fcrich \\ud83d\\ude00\", \"n\": -1.5e2, \"big\": 12,"
-                            "\"list\": [1, true, null, \"x\"], \"empty\": {}, \"off\": false}\n");
+    struct json *v =
+        parsed(" {\"name\": \"z\\u00fcrich \\ud83d\\ude00\", \"n\": -1.5e2, \"big\": 12,"
+               "\"list\": [1, true, null, \"x\"], \"empty\": {}, \"off\": false}\n");
     double number;
     uint64_t whole;
     bool flag;
@@ -176,9 +177,19 @@ static void whole_numbers_are_exact_or_refused(void **state)
                 {"1e3", 1000},
                 {"\"18446744073709551615\"", UINT64_MAX},
                 {"\"7\"", 7}};
-    static const char *const bad[] = {"9007199254740992", "9007199254740993", "-1", "1.5", "1e400",
-                                      "\"\"", "\"-1\"", "\"1 \"", "\"18446744073709551616\"",
-                                      "\"0x1\"", "true", "null", "[]"};
+    static const char *const bad[] = {"9007199254740992",
+                                      "9007199254740993",
+                                      "-1",
+                                      "1.5",
+                                      "1e400",
+                                      "\"\"",
+                                      "\"-1\"",
+                                      "\"1 \"",
+                                      "\"18446744073709551616\"",
+                                      "\"0x1\"",
+                                      "true",
+                                      "null",
+                                      "[]"};
     uint64_t whole = 99;
 
     (void)state;

@@ -263,9 +263,8 @@ static void a_directory_that_cannot_be_made_keeps_the_old_settings(void **state)
     (void)state;
     given_log(dir, LOG_INFO, LOG_LOGFMT);
     snprintf(path, sizeof(path), "%s/stderr/sub", dir); /* stderr is a file */
-    assert_int_equal(
-        log_open(&(struct log_config){"agentd", path, LOG_ERROR, LOG_JSON, 0}, &why),
-        PROBER_ERR_IO);
+    assert_int_equal(log_open(&(struct log_config){"agentd", path, LOG_ERROR, LOG_JSON, 0}, &why),
+                     PROBER_ERR_IO);
     assert_non_null(strstr(why.text, "Not a directory"));
     log_info("still here");
     expect_file("agentd.log", "time=2025-11-25T00:00:12.345Z level=info msg=\"still here\"\n");
@@ -320,8 +319,8 @@ static void lines_of_many_threads_stay_whole(void **state)
         pthread_join(threads[i], NULL);
     bytes = content_of("stderr");
     for (line = strtok_r(bytes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), count++)
-        assert_int_equal(strncmp(line, "time=2025-11-26T00:00:12.345Z level=info msg=line who=", 54),
-                         0);
+        assert_int_equal(
+            strncmp(line, "time=2025-11-26T00:00:12.345Z level=info msg=line who=", 54), 0);
     assert_int_equal(count, 4 * LINES_EACH);
     free(bytes);
 }

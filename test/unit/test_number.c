@@ -9,10 +9,19 @@ static void integers_are_decimal_hexadecimal_octal_or_binary(void **state)
         const char *text;
         int64_t value;
     } cases[] = {
-        {"0", 0},        {"7", 7},          {"-7", -7},       {"+7", 7},
-        {"0x1F", 31},    {"0Xff", 255},     {"0o17", 15},     {"0b101", 5},
-        {"-0x10", -16},  {"0x007", 7},      {"9223372036854775807", INT64_MAX},
-        {"-9223372036854775808", INT64_MIN}, {"-0", 0},
+        {"0", 0},
+        {"7", 7},
+        {"-7", -7},
+        {"+7", 7},
+        {"0x1F", 31},
+        {"0Xff", 255},
+        {"0o17", 15},
+        {"0b101", 5},
+        {"-0x10", -16},
+        {"0x007", 7},
+        {"9223372036854775807", INT64_MAX},
+        {"-9223372036854775808", INT64_MIN},
+        {"-0", 0},
     };
 
     (void)state;
@@ -26,9 +35,9 @@ static void integers_are_decimal_hexadecimal_octal_or_binary(void **state)
 
 static void what_is_no_integer_is_refused(void **state)
 {
-    static const char *const cases[] = {"",     "-",    "+",   "--1", "1.5",  "1e3", "010", "00",
-                                        "0x",   "0o8",  "0b2", "0xg", " 1",   "1 ",  "1_000", "abc",
-                                        "0x-1", "1kB",  "٣"};
+    static const char *const cases[] = {"",      "-",   "+",    "--1", "1.5", "1e3", "010",
+                                        "00",    "0x",  "0o8",  "0b2", "0xg", " 1",  "1 ",
+                                        "1_000", "abc", "0x-1", "1kB", "٣"};
     int64_t value = 99;
 
     (void)state;
@@ -74,12 +83,19 @@ static void sizes_are_powers_of_1024(void **state)
         const char *text;
         uint64_t bytes;
     } cases[] = {
-        {"0", 0},         {"1500", 1500},      {"1500B", 1500},    {"64KiB", 65536},
-        {"64KB", 65536},  {"64K", 65536},      {"10MB", 10485760}, {"1GiB", 1073741824},
-        {"2T", UINT64_C(2199023255552)},       {"8388607TB", UINT64_C(9223370937343148032)},
+        {"0", 0},
+        {"1500", 1500},
+        {"1500B", 1500},
+        {"64KiB", 65536},
+        {"64KB", 65536},
+        {"64K", 65536},
+        {"10MB", 10485760},
+        {"1GiB", 1073741824},
+        {"2T", UINT64_C(2199023255552)},
+        {"8388607TB", UINT64_C(9223370937343148032)},
     };
-    static const char *const bad[] = {"", "MB", "-1", "1.5MB", "10mb", "10 MB", "10MBs", "1iB",
-                                      "0x10", "010", "1MiBB", "1PB"};
+    static const char *const bad[] = {"",      "MB",  "-1",   "1.5MB", "10mb",  "10 MB",
+                                      "10MBs", "1iB", "0x10", "010",   "1MiBB", "1PB"};
     uint64_t bytes;
 
     (void)state;

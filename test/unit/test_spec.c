@@ -138,7 +138,8 @@ static void counts_that_are_not_above_zero_stand_for_the_default(void **state)
 
 static void settings_without_a_value_keep_the_default(void **state)
 {
-    const struct icmp_spec *icmp = given_icmp("  region:\n  icmp:\n    payload_size:\n    interval:\n");
+    const struct icmp_spec *icmp =
+        given_icmp("  region:\n  icmp:\n    payload_size:\n    interval:\n");
 
     (void)state;
     assert_int_equal(icmp->payload_size, 64);
@@ -248,10 +249,11 @@ static void each_fault_is_told_with_file_line_and_key(void **state)
 
 static void all_faults_of_all_entries_are_told_at_once(void **state)
 {
-    static const char text[] = "prober_configs:\n"
-                               "- {prober_type: icmp, targets: [a], icmp: {payload_size: 5, x: 1}}\n"
-                               "- {prober_type: dns, targets: [a]}\n"
-                               "- {prober_type: icmp, region: eu}\n";
+    static const char text[] =
+        "prober_configs:\n"
+        "- {prober_type: icmp, targets: [a], icmp: {payload_size: 5, x: 1}}\n"
+        "- {prober_type: dns, targets: [a]}\n"
+        "- {prober_type: icmp, region: eu}\n";
 
     (void)state;
     assert_int_equal(probe_spec_read_text(&spec, "p.yaml", text, strlen(text), problems),

@@ -8,12 +8,12 @@
 
 #include "common/strbuf.h"
 
-#define EXPECT_TEXT(b, text)                                                                      \
-    do {                                                                                          \
-        assert_true(strbuf_ok(b));                                                                \
-        assert_string_equal((b)->bytes, text);                                                    \
-        assert_int_equal((b)->len, strlen(text));                                                 \
-        strbuf_clear(b);                                                                          \
+#define EXPECT_TEXT(b, text)                                                                       \
+    do {                                                                                           \
+        assert_true(strbuf_ok(b));                                                                 \
+        assert_string_equal((b)->bytes, text);                                                     \
+        assert_int_equal((b)->len, strlen(text));                                                  \
+        strbuf_clear(b);                                                                           \
     } while (0)
 
 static void appends_follow_one_another(void **state)

@@ -12,9 +12,14 @@ static void characters_are_read_with_their_lengths(void **state)
         size_t len;
         uint32_t rune;
     } cases[] = {
-        {"a", 1, 'a'},           {"\x7f", 1, 0x7f},           {"\xc2\x80", 2, 0x80},
-        {"\xdf\xbf", 2, 0x7ff},  {"\xe0\xa0\x80", 3, 0x800},  {"\xef\xbf\xbf", 3, 0xffff},
-        {"\xf0\x90\x80\x80", 4, 0x10000}, {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
+        {"a", 1, 'a'},
+        {"\x7f", 1, 0x7f},
+        {"\xc2\x80", 2, 0x80},
+        {"\xdf\xbf", 2, 0x7ff},
+        {"\xe0\xa0\x80", 3, 0x800},
+        {"\xef\xbf\xbf", 3, 0xffff},
+        {"\xf0\x90\x80\x80", 4, 0x10000},
+        {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
     };
 
     (void)state;
@@ -73,11 +78,14 @@ static void expect_escaped(const char *bytes, size_t len, const char *text)
 static void what_could_forge_a_line_is_escaped(void **state)
 {
     (void)state;
-    expect_escaped("cn-shanghai \xe4\xb8\x8a\xe6\xb5\xb7", 18, "cn-shanghai \xe4\xb8\x8a\xe6\xb5\xb7");
+    expect_escaped("cn-shanghai \xe4\xb8\x8a\xe6\xb5\xb7", 18,
+                   "cn-shanghai \xe4\xb8\x8a\xe6\xb5\xb7");
     expect_escaped("a\nb\r\t\x1b[31m", 10, "a\\nb\\r\\t\\x1b[31m");
     expect_escaped("\0\x7f", 2, "\\x00\\x7f");
-    expect_escaped("\xc2\x9b", 2, "\\u009b");                 /* C1: a terminal's CSI */
-    expect_escaped("a\xe2\x80\xae" "b", 5, "a\\u202eb");      /* turns the text around */
+    expect_escaped("\xc2\x9b", 2, "\\u009b"); /* C1: a terminal's CSI */
+    expect_escaped("a\xe2\x80\xae"
+                   "b",
+                   5, "a\\u202eb"); /* turns the text around */
     expect_escaped("\xff\xc3", 2, "\\xff\\xc3");
     expect_escaped("\xe2\x80\xa8", 3, "\\u2028");
 }

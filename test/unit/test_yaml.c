@@ -71,7 +71,7 @@ static void a_document_becomes_a_tree_that_knows_its_lines(void **state)
 
 static void an_empty_document_is_an_empty_mapping(void **state)
 {
-    static const char *const texts[] = {"", "\n\n", "# only a comment\n", "---\n", "---\n...\n",
+    static const char *const texts[] = {"",    "\n\n", "# only a comment\n", "---\n", "---\n...\n",
                                         "~\n", "null"};
 
     (void)state;
@@ -173,9 +173,8 @@ static void a_text_or_a_number_of_values_without_end_is_refused(void **state)
     strbuf_free(&text);
     strbuf_reserve(&text, YAML_FILE_MAX + 1);
     memset(text.bytes, '#', YAML_FILE_MAX + 1);
-    assert_int_equal(
-        yaml_read_text(&doc, "f.yaml", text.bytes, YAML_FILE_MAX + 1, problems),
-        PROBER_ERR_RANGE);
+    assert_int_equal(yaml_read_text(&doc, "f.yaml", text.bytes, YAML_FILE_MAX + 1, problems),
+                     PROBER_ERR_RANGE);
     strbuf_free(&text);
 }
 
