@@ -188,12 +188,15 @@ static enum prober_error open_web(struct daemon *d, struct prober_failure *why)
                                             .region = d->region.name,
                                             .spool = d->spool,
                                             .stats = d->stats};
+    struct prober_failure cause;
     enum prober_error err;
 
     if (!config.listen[0])
         return PROBER_OK;
-    err = local_web_open(&d->web, &config, why);
-    if (!err)
+    err = local_web_open(&d->web, &config, &cause);
+    if (err)
+        prober_fail(why, err, "-agent.http.listen.addr: %s", cause.text);
+    else
         log_info("serving local metrics", LOG_S("listen", config.listen),
                  LOG_U("port", local_web_port(d->web)));
     return err;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,14 +44,15 @@ struct uplink {
     uint64_t connections;         /* the link's count, when it was */
     struct prober_id server_boot; /* zero: none yet */
     struct prober_addr observed;
-    struct address_set told; /* our addresses in the last hello */
+    struct address_set found, told; /* our addresses: as last looked for, and in the last hello */
     uint64_t heartbeat_ns;
     uint64_t plan_revision; /* of the plan that we have from this server boot; 0: none */
-    uint64_t last_sync_ns, hint_due_ns, addresses_due_ns;
+    uint64_t last_sync_ns, hint_due_ns, addresses_due_ns, addresses_connections;
     struct retry hello, sync, report;
     struct report_table table;
     struct agent_stats_link stats;
-    char told_trouble[PROBER_FAILURE_MAX]; /* in the log; "": none */
+    bool told_down;              /* in the log: the first time, we are down from the start */
+    char refusal[WIRE_TEXT_MAX]; /* the last one, in the log */
     struct strbuf body, frame;
 };
 
@@ -77,18 +79,23 @@ static void clear_retry(struct retry *r)
 
 /* ---- what the log hears of it: once per change ---- */
 
-static void tell_trouble(struct uplink *u, enum agent_link_state state, const char *msg,
-                         const char *cause)
+static void tell_down(struct uplink *u, const char *cause)
 {
-    char told[PROBER_FAILURE_MAX];
-
-    u->stats.state = state;
-    strcpy(told, msg);
-    strncat(told, cause, sizeof(told) - strlen(told) - 1);
-    if (strcmp(told, u->told_trouble) == 0)
+    if (u->stats.state == AGENT_LINK_DOWN && u->told_down)
         return;
-    memcpy(u->told_trouble, told, sizeof(told));
-    log_warn(msg, LOG_S("cause", cause));
+    u->stats.state = AGENT_LINK_DOWN;
+    u->told_down = true;
+    log_warn("the server does not answer; probing goes on", LOG_S("cause", cause));
+}
+
+static void tell_refused(struct uplink *u, const char *cause)
+{
+    bool told = u->stats.state == AGENT_LINK_REFUSED && strcmp(cause, u->refusal) == 0;
+
+    u->stats.state = AGENT_LINK_REFUSED;
+    snprintf(u->refusal, sizeof(u->refusal), "%s", cause);
+    if (!told)
+        log_warn("the server refuses this agent", LOG_S("cause", cause));
 }
 
 static void tell_online(struct uplink *u, const struct wire_hello_reply *hello)
@@ -96,7 +103,6 @@ static void tell_online(struct uplink *u, const struct wire_hello_reply *hello)
     char boot[PROBER_ID_TEXT_MAX];
 
     u->stats.state = AGENT_LINK_UP;
-    u->told_trouble[0] = '\0';
     log_info("the server accepted this agent",
              LOG_S("server_boot", prober_id_format(&u->server_boot, boot)),
              LOG_S("server_version", hello->version), LOG_U("agent_number", hello->agent_number),
@@ -166,7 +172,7 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
     if (err == PROBER_ERR_CLOSED) /* interrupted: we are stopping */
         return;
     u->stats.failed_calls++;
-    tell_trouble(u, AGENT_LINK_DOWN, "the server does not answer; probing goes on", why->text);
+    tell_down(u, why->text);
     back_off(retry, now_ns, err == PROBER_ERR_UNREACHABLE ? DIAL_PAUSE_MAX_NS : PAUSE_MAX_NS);
 }
 
@@ -175,7 +181,6 @@ static void tell_answers(struct uplink *u)
     if (!u->greeted || u->stats.state == AGENT_LINK_UP)
         return;
     u->stats.state = AGENT_LINK_UP;
-    u->told_trouble[0] = '\0';
     log_info("the server answers again");
 }
 
@@ -198,7 +203,7 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
         back_off(retry, now_ns, PAUSE_MAX_NS);
         return false;
     default:
-        tell_trouble(u, AGENT_LINK_REFUSED, "the server refuses this agent", reply->message);
+        tell_refused(u, reply->message);
         u->greeted = false;
         back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
         return false;
@@ -207,11 +212,19 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
 
 /* ---- hello ---- */
 
-static void find_addresses(struct uplink *u, uint64_t now_ns, struct address_set *out)
+/* Looks for the own addresses once in a sync interval, and on a new connection; no more often, as
+ * it may mean to ask services of others. */
+static const struct address_set *own_addresses(struct uplink *u, uint64_t now_ns)
 {
-    *out = (struct address_set){0};
-    u->config.addresses(u->config.context, out);
+    uint64_t connections = link_client_connections(u->config.link);
+
+    if (now_ns < u->addresses_due_ns && connections == u->addresses_connections)
+        return &u->found;
+    u->found = (struct address_set){0};
+    u->config.addresses(u->config.context, &u->found);
     u->addresses_due_ns = now_ns + atomic_load(&u->sync_interval_ns);
+    u->addresses_connections = connections;
+    return &u->found;
 }
 
 static bool addresses_equal(const struct address_set *a, const struct address_set *b)
@@ -231,7 +244,7 @@ static enum prober_error send_hello(struct uplink *u, uint64_t now_ns, struct wi
     const char *addresses[WIRE_ADDRESSES_MAX];
     struct wire_request request = request_of(u, WIRE_HELLO);
 
-    find_addresses(u, now_ns, &u->told);
+    u->told = *own_addresses(u, now_ns);
     for (size_t i = 0; i < u->told.count; i++)
         addresses[i] = u->told.texts[i];
     request.as.hello = (struct wire_hello){.region = u->config.region,
@@ -452,17 +465,6 @@ static void take_hint(struct uplink *u, uint64_t now_ns)
     u->hint_due_ns = due;
 }
 
-/* True when our addresses are others than those that hello told. */
-static bool moved(struct uplink *u, uint64_t now_ns)
-{
-    struct address_set found;
-
-    if (now_ns < u->addresses_due_ns)
-        return false;
-    find_addresses(u, now_ns, &found);
-    return !addresses_equal(&found, &u->told);
-}
-
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -478,7 +480,7 @@ uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
     u->stats.connections = link_client_connections(u->config.link);
     if (u->greeted && u->stats.connections != u->connections)
         u->greeted = false;
-    if (u->greeted && !draining && moved(u, now_ns))
+    if (u->greeted && !draining && !addresses_equal(own_addresses(u, now_ns), &u->told))
         u->greeted = false;
     if (!u->greeted) {
         if (now_ns >= u->hello.not_before_ns)

@@ -8,7 +8,7 @@ static const char head[] =
     "\n"
     "usage: agentd [flags]                    run the agent\n"
     "       agentd probe icmp [flags] HOST…   probe once and print JSON (agentd probe icmp -h)\n"
-    "       agentd check-config [FILE]        check a configuration file, or the flags\n"
+    "       agentd check-config [-dump] FILE  check a configuration file; or flags, for FILE\n"
     "\n"
     "The agent asks its server what to probe, pings those targets, and reports what\n"
     "came of it. It needs CAP_NET_RAW: run it as root, from its systemd unit, or after\n"

@@ -35,6 +35,7 @@ struct fixture {
     struct uplink *uplink;
     struct clock_reading now;
     const char *own_address;
+    unsigned looks;          /* for own addresses */
     struct agent_plan *plan; /* the last one given */
     unsigned plans;
     uint32_t number;
@@ -146,6 +147,7 @@ static void on_addresses(void *context, struct address_set *out)
     struct fixture *f = context;
     struct prober_failure why;
 
+    f->looks++;
     assert_int_equal(address_parse_given(&f->own_address, 1, out, &why), PROBER_OK);
 }
 
@@ -504,6 +506,16 @@ static void another_address_is_told_within_the_sync_interval(void **state)
     assert_string_equal(f->server.last_address, "10.0.0.2");
 }
 
+static void own_addresses_are_not_looked_for_at_every_call_of_a_server_that_is_away(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.fail = PROBER_ERR_UNREACHABLE;
+    run_for(f, S(300));
+    assert_true(f->link.calls > 200);
+    assert_in_range(f->looks, 4, 7);
+}
+
 static void junk_for_an_answer_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -554,6 +566,7 @@ int main(void)
         T(a_busy_server_is_given_time_while_the_sign_of_life_goes_on),
         T(an_agent_that_is_refused_keeps_its_results_and_asks_again),
         T(another_address_is_told_within_the_sync_interval),
+        T(own_addresses_are_not_looked_for_at_every_call_of_a_server_that_is_away),
         T(junk_for_an_answer_changes_nothing),
         T(draining_delivers_what_is_spooled_and_ends),
     };
