@@ -107,6 +107,11 @@ bool wire_name_is_valid(const char *text, size_t max)
     return text && *text && is_text(text, max);
 }
 
+bool wire_target_region_is_valid(const char *text)
+{
+    return text && is_text(text, WIRE_REGION_MAX);
+}
+
 static void check_text(struct check *c, const char *field, const char *text)
 {
     if (!c->failed && !is_text(text, WIRE_TEXT_MAX))
@@ -117,6 +122,12 @@ static void check_name(struct check *c, const char *field, const char *text, siz
 {
     if (!c->failed && !wire_name_is_valid(text, max))
         check_that(c, false, field, "empty, too long, or not valid UTF-8 text");
+}
+
+static void check_target_region(struct check *c, const char *field, const char *text)
+{
+    if (!c->failed && !wire_target_region_is_valid(text))
+        check_that(c, false, field, "too long, or not valid UTF-8 text");
 }
 
 static void check_names(struct check *c, const char *field, const char *const *texts, size_t count,
@@ -148,7 +159,7 @@ static void check_report(struct check *c, const struct wire_report *report)
     check_number(c, "report.age_ns", report->age_ns, 0, WIRE_DURATION_MAX_NS);
     check_number(c, "report.names", report->name_count, 0, WIRE_NAMES_MAX);
     for (size_t i = 0; i < report->name_count && !c->failed; i++) {
-        check_name(c, "report.names.region", report->names[i].region, WIRE_REGION_MAX);
+        check_target_region(c, "report.names.region", report->names[i].region);
         check_name(c, "report.names.target", report->names[i].target, WIRE_TARGET_MAX);
     }
     check_number(c, "report.target", report->rows, 0, WIRE_REPORT_ROWS_MAX);
@@ -175,7 +186,7 @@ static void check_request(struct check *c, const struct wire_request *request)
 
 static void check_plan_entry(struct check *c, const struct wire_plan_entry *e)
 {
-    check_name(c, "sync.plan.region", e->region, WIRE_REGION_MAX);
+    check_target_region(c, "sync.plan.region", e->region);
     for (size_t k = 0; k < e->target_count && !c->failed; k++)
         check_name(c, "sync.plan.targets", e->targets[k], WIRE_TARGET_MAX);
     check_number(c, "sync.plan.icmp.payload_size", e->icmp.payload_size, 0, PAYLOAD_MAX);

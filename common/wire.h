@@ -211,5 +211,7 @@ void wire_reply_free(struct wire_reply *reply);
 
 /* True for a non-empty, valid UTF-8 name of at most `max` bytes without control characters. */
 bool wire_name_is_valid(const char *text, size_t max);
+/* The same for the region of a target, which may also be "": the probe file need not name one. */
+bool wire_target_region_is_valid(const char *text);
 
 #endif

@@ -20,7 +20,7 @@ static enum prober_error check_probe_file(const char *path, struct problems *pro
         return err;
     for (size_t i = 0; i < spec->count; i++)
         targets += spec->entries[i].target_count;
-    printf("%s: %zu entries, %zu targets\n", path, spec->count, targets);
+    printf("%s: entries: %zu, targets: %zu\n", path, spec->count, targets);
     probe_spec_destroy(spec);
     return PROBER_OK;
 }

@@ -81,7 +81,7 @@ static const char *name_broken(const struct wire_target_name *name)
 {
     if (name->kind != WIRE_KIND_ICMP)
         return "a target is of a kind that this server does not know";
-    if (!wire_name_is_valid(name->region, WIRE_REGION_MAX))
+    if (!wire_target_region_is_valid(name->region))
         return "a target's region is not a valid name";
     if (!wire_name_is_valid(name->target, WIRE_TARGET_MAX))
         return "a target is not a valid name";

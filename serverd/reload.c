@@ -191,7 +191,7 @@ out:
                   LOG_U("problems", problems_count(problems)),
                   LOG_S("first", problems_text(problems, 0)));
     else
-        log_warn("reloaded");
+        log_info("reloaded");
     control_change_free(&change);
     serverd_settings_free(&read);
     pthread_mutex_unlock(&reload->lock);

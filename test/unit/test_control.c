@@ -375,6 +375,23 @@ static void a_reload_changes_the_targets(void **state)
     session_put(a);
 }
 
+static void targets_without_a_region_are_handed_out(void **state)
+{
+    struct session *a = given_agent(1, "a");
+    struct control_change c =
+        change("prober_configs:\n- prober_type: icmp\n  targets: [192.0.2.53]\n");
+    struct clock_reading at = now();
+    struct wire_reply reply;
+
+    (void)state;
+    control_apply(world.control, &c, &at);
+    step();
+    reply = sync_reply(a, 0);
+    assert_string_equal(reply.as.sync.plan.entries[0].region, "");
+    wire_reply_free(&reply);
+    session_put(a);
+}
+
 static void plain_links_refused_by_a_reload_end_for_those_that_are_there_too(void **state)
 {
     struct session *a = given_agent(1, "a");
@@ -427,6 +444,7 @@ int main(void)
         TEST(a_region_whose_agents_are_gone_leaves_the_plan),
         TEST(a_copy_may_be_asked_to_wait_before_it_is_refused),
         TEST(a_reload_changes_the_targets),
+        TEST(targets_without_a_region_are_handed_out),
         TEST(plain_links_refused_by_a_reload_end_for_those_that_are_there_too),
         TEST(a_thousand_agents_and_targets_are_planned_and_synced),
     };
