@@ -11,6 +11,7 @@
 #include "libprober/icmp_engine.h"
 #include "libprober/resolver.h"
 
+#define LOOKUPS_AT_ONCE 256
 #define OUTPUT_AT_ONCE (64u << 10)
 #define GOLDEN_RATIO UINT64_C(0x9e3779b97f4a7c15) /* of 2^64: its multiples are spread evenly */
 
@@ -166,8 +167,10 @@ static enum prober_error resolve_all(struct run *run, struct prober_failure *why
     err = resolver_create(&r, &config, why);
     if (err)
         goto out;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !*c->stop; i++) {
         lookups[i] = (struct target_lookup){run, &run->targets->list[i]};
+        if (i % LOOKUPS_AT_ONCE == LOOKUPS_AT_ONCE - 1)
+            resolver_step(r, clock_monotonic_ns()); /* or replies would wait for the last of them */
         resolver_lookup(r, lookups[i].target->name, c->family, c->family != PROBER_FAMILY_NONE,
                         clock_monotonic_ns(), on_name, &lookups[i]);
     }
