@@ -89,7 +89,7 @@ struct pair *shard_pair(struct shard *s, struct source *source, const char *targ
 
     if (pair)
         return pair;
-    if (s->pair_count >= s->config.pairs_max) {
+    if (full && s->unplanned_count >= s->config.pairs_max) {
         *full = true;
         return NULL;
     }
@@ -105,6 +105,7 @@ struct pair *shard_pair(struct shard *s, struct source *source, const char *targ
     index_add(&source->by_target, index_hash_text(target), (uint32_t)source->pair_count);
     source->pairs[source->pair_count++] = pair;
     s->pair_count++;
+    s->unplanned_count++;
     return pair;
 }
 

@@ -33,7 +33,7 @@ struct shard_config {
     unsigned number, count;       /* which of how many */
     uint64_t expiry_ns;           /* gauges go so long after the last window; UINT64_MAX: never */
     uint64_t backfill_ns;         /* a window older than this is a backfill */
-    size_t pairs_max;
+    size_t pairs_max;             /* that agents name and nobody planned */
     struct shard_budget *budget;  /* outlives the shard */
     ingest_outage_fn outage;      /* may be NULL */
     void *outage_context;

@@ -161,7 +161,7 @@ static enum prober_error merge_sources(struct shard *s, uint64_t now_ns)
 
 static enum prober_error make_planned(struct shard *s, const struct directory *directory)
 {
-    bool full = false;
+    size_t planned_count = 0;
 
     for (size_t i = 0; i < s->source_count; i++)
         for (size_t j = 0; j < s->sources[i]->pair_count; j++)
@@ -174,12 +174,13 @@ static enum prober_error make_planned(struct shard *s, const struct directory *d
         if (shard_of(planned->source, s->config.count) != s->config.number)
             continue;
         source = shard_source(s, planned->source);
-        pair = source ? shard_pair(s, source, planned->target, &full) : NULL;
-        if (!pair && !full)
+        pair = source ? shard_pair(s, source, planned->target, NULL) : NULL;
+        if (!pair)
             return PROBER_ERR_NOMEM;
-        if (pair)
-            pair->planned = true;
+        planned_count += !pair->planned;
+        pair->planned = true;
     }
+    s->unplanned_count = s->pair_count - planned_count;
     return PROBER_OK;
 }
 
@@ -278,6 +279,7 @@ static void forget_pairs(struct shard *s, struct source *source, const struct kn
     if (kept == source->pair_count)
         return;
     s->pair_count -= source->pair_count - kept;
+    s->unplanned_count -= source->pair_count - kept; /* a planned pair is wanted */
     source->pair_count = kept;
     index_clear(&source->by_target);
     for (size_t i = 0; i < kept; i++)

@@ -98,6 +98,7 @@ struct shard {
     size_t source_count, source_room;
     struct index by_name;
     size_t pair_count;       /* over all sources */
+    size_t unplanned_count;  /* of these, by the last merge's plan; those made since count too */
     struct agent **agents;   /* [agent_count] */
     size_t agent_count, agent_room;
     struct index by_id;
@@ -109,7 +110,8 @@ struct shard {
 
 /* Makes room for one more element of `size` bytes in *array. */
 bool shard_grow(void *array, size_t *room, size_t count, size_t size);
-/* The source or pair, made if it is not there; NULL for lack of memory or, with *full set, of room. */
+/* The source or pair, made if it is not there; NULL for lack of memory or, with *full set, of room.
+ * A planned pair is always given room: then `full` is NULL. */
 struct source *shard_source(struct shard *s, const char *name);
 struct pair *shard_pair(struct shard *s, struct source *source, const char *target, bool *full);
 /* Frees a source and what it owns; its boots must be gone. */

@@ -262,6 +262,32 @@ static void beyond_the_limit_of_cells_a_report_is_refused_whole(void **state)
     assert_int_equal(apply(report, NOW), WIRE_APPLIED);
 }
 
+static void agents_can_name_only_so_many_pairs_that_nobody_planned(void **state)
+{
+    struct directory_pair pairs[4] = {{"a", "p0"}, {"a", "p1"}, {"a", "p2"}, {"a", "b"}};
+    struct wire_report *report;
+
+    (void)state;
+    shard_destroy(shard);
+    config.pairs_max = 2;
+    assert_int_equal(shard_create(&shard, &config), PROBER_OK);
+    plan(pairs, ARRAY_LEN(pairs));
+    merge(NOW);
+    assert_int_equal(merged.count, ARRAY_LEN(pairs));
+    for (uint64_t i = 0; i < 4; i++) {
+        char region[8];
+
+        snprintf(region, sizeof(region), "n%u", (unsigned)i);
+        report = given_report(&given, i + 1);
+        given_name(&given, (uint32_t)i, region, "192.0.2.1", false);
+        given_row(&given, (uint32_t)i, fast, 3, 0, 0);
+        assert_int_equal(apply(report, NOW), i < 2 ? WIRE_APPLIED : WIRE_INVALID);
+        merge(NOW);
+    }
+    assert_int_equal(shard_counts(shard)->full, 2);
+    assert_int_equal(apply(given_one(9, fast, 3, 0), NOW), WIRE_APPLIED);
+}
+
 /* ---- gauges ---- */
 
 static void means_are_of_all_packets_and_not_of_means(void **state)
@@ -686,6 +712,7 @@ int main(void)
         TEST(a_row_twice_in_a_report_is_invalid),
         TEST(a_report_that_breaks_a_law_changes_nothing_and_can_be_sent_right),
         TEST(beyond_the_limit_of_cells_a_report_is_refused_whole),
+        TEST(agents_can_name_only_so_many_pairs_that_nobody_planned),
         TEST(means_are_of_all_packets_and_not_of_means),
         TEST(only_the_newest_window_of_a_cell_shows_and_all_are_counted),
         TEST(window_numbers_may_wrap),
