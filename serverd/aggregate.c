@@ -36,9 +36,9 @@ struct aggregate {
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
-    pthread_cond_t change;     /* stop, wanted or done changed */
-    bool stop;                 /* guarded by lock, as are the next three */
-    uint64_t wanted, done;     /* refreshes asked for, and made */
+    pthread_cond_t change; /* stop, wanted or done changed */
+    bool stop;             /* guarded by lock, as are the next three */
+    uint64_t wanted, done; /* refreshes asked for, and made */
     struct snapshot *snapshot;
     struct exposition_health health; /* the thread's */
     atomic_uint_fast64_t progress_ns;
@@ -148,9 +148,8 @@ static enum prober_error render(struct aggregate *a, struct snapshot *s,
 {
     for (int format = 0; format < FORMATS; format++) {
         struct strbuf text = STRBUF_INIT;
-        enum prober_error err =
-            exposition_render(&text, (enum metrics_format)format, s->mesh, directory,
-                              &a->config.settings, &a->health);
+        enum prober_error err = exposition_render(&text, (enum metrics_format)format, s->mesh,
+                                                  directory, &a->config.settings, &a->health);
         size_t len = text.len;
 
         if (!err && !(s->plain[format] = make_scrape(strbuf_take(&text, NULL), len, false)))

@@ -29,7 +29,7 @@ struct aggregate_scrape;
 struct aggregate_config {
     struct ingest *ingest;
     struct directory_board *board;
-    uint64_t interval_ns;          /* at least 1 ms */
+    uint64_t interval_ns; /* at least 1 ms */
     struct exposition_settings settings;
 };
 

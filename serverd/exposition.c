@@ -23,25 +23,36 @@ struct counter {
 
 #define PAIR(member) offsetof(struct mesh_pair, member)
 #define MESH(member) offsetof(struct mesh, member)
-#define COUNTER(name, help) {name, METRIC_COUNTER, NULL, help}
-#define GAUGE(name, unit, help) {name, METRIC_GAUGE, unit, help}
+#define COUNTER(name, help)                                                                        \
+    {                                                                                              \
+        name, METRIC_COUNTER, NULL, help                                                           \
+    }
+#define GAUGE(name, unit, help)                                                                    \
+    {                                                                                              \
+        name, METRIC_GAUGE, unit, help                                                             \
+    }
 
 static const struct counter pair_counters[] = {
-    {COUNTER("prober_icmp_packets_sent_total", "Echo requests that the kernel took."), false,
+    {COUNTER("prober_icmp_packets_sent_total", "Echo requests that the kernel took."),
+     false,
      {{"", PAIR(total.sent)}}},
     {COUNTER("prober_icmp_packets_received_total",
              "Echo requests that were answered in time by a reply that matched in every respect."),
-     false, {{"", PAIR(total.received)}}},
+     false,
+     {{"", PAIR(total.received)}}},
     {COUNTER("prober_icmp_packets_doubtful_total",
              "Of the received: during an episode in which other replies may have been missed."),
-     false, {{"", PAIR(total.doubtful)}}},
+     false,
+     {{"", PAIR(total.doubtful)}}},
     {COUNTER("prober_icmp_packets_lost_total",
-             "Echo requests without an answer in time, by what is known of why."), false,
+             "Echo requests without an answer in time, by what is known of why."),
+     false,
      {{"by=\"timeout\"", PAIR(total.lost_timeout)},
       {"by=\"unreachable\"", PAIR(total.lost_unreachable)},
       {"by=\"ttl\"", PAIR(total.lost_ttl)}}},
     {COUNTER("prober_icmp_packets_unknown_total",
-             "Echo requests without an answer, where the agent could not have seen one."), false,
+             "Echo requests without an answer, where the agent could not have seen one."),
+     false,
      {{"", PAIR(total.unknown)}}},
     {COUNTER("prober_icmp_packets_unsent_total", "Planned probes that were not sent, by reason."),
      false,
@@ -51,24 +62,31 @@ static const struct counter pair_counters[] = {
       {"reason=\"cap\"", PAIR(total.unsent_cap)},
       {"reason=\"name\"", PAIR(total.unsent_name)}}},
     {COUNTER("prober_icmp_packets_late_sent_total",
-             "Of the sent: later than planned, by less than an interval."), false,
+             "Of the sent: later than planned, by less than an interval."),
+     false,
      {{"", PAIR(total.late_sent)}}},
     {COUNTER("prober_icmp_packets_duplicate_total",
-             "Further replies to a probe that was already answered."), false,
+             "Further replies to a probe that was already answered."),
+     false,
      {{"", PAIR(total.duplicates)}}},
-    {COUNTER("prober_icmp_replies_late_total", "Replies that came after the timeout."), false,
+    {COUNTER("prober_icmp_replies_late_total", "Replies that came after the timeout."),
+     false,
      {{"", PAIR(total.late_replies)}}},
     {COUNTER("prober_icmp_replies_bad_total",
-             "Replies with a wrong token, slot, address or sequence."), false,
+             "Replies with a wrong token, slot, address or sequence."),
+     false,
      {{"", PAIR(total.bad_replies)}}},
     {COUNTER("prober_icmp_replies_corrupt_total",
-             "Replies with a wrong checksum or a damaged payload."), false,
+             "Replies with a wrong checksum or a damaged payload."),
+     false,
      {{"", PAIR(total.corrupt_replies)}}},
     {COUNTER("prober_icmp_packets_arrived_total",
-             "Echo requests of the source's agents that the target's agents saw arrive."), true,
+             "Echo requests of the source's agents that the target's agents saw arrive."),
+     true,
      {{"", PAIR(arrived)}}},
     {COUNTER("prober_server_backfilled_packets_total",
-             "Probes in reports that came too late for the other counters, by result."), false,
+             "Probes in reports that came too late for the other counters, by result."),
+     false,
      {{"result=\"received\"", PAIR(backfilled.received)},
       {"result=\"timeout\"", PAIR(backfilled.lost_timeout)},
       {"result=\"unreachable\"", PAIR(backfilled.lost_unreachable)},
@@ -77,9 +95,11 @@ static const struct counter pair_counters[] = {
 };
 
 static const struct counter mesh_counters[] = {
-    {COUNTER("prober_server_receive_points", "Target results that were applied."), false,
+    {COUNTER("prober_server_receive_points", "Target results that were applied."),
+     false,
      {{"prober_type=\"icmp\"", MESH(receive_points_icmp)}}},
-    {COUNTER("prober_server_reports_total", "Reports of agents, by what became of them."), false,
+    {COUNTER("prober_server_reports_total", "Reports of agents, by what became of them."),
+     false,
      {{"outcome=\"applied\"", MESH(reports_applied)},
       {"outcome=\"duplicate\"", MESH(reports_duplicate)},
       {"outcome=\"backfilled\"", MESH(reports_backfilled)},
@@ -87,20 +107,28 @@ static const struct counter mesh_counters[] = {
       {"outcome=\"invalid\"", MESH(reports_invalid)},
       {"outcome=\"full\"", MESH(reports_full)}}},
     {COUNTER("prober_server_reports_refused_total",
-             "Reports that were refused unread, to be sent again."), false,
+             "Reports that were refused unread, to be sent again."),
+     false,
      {{"reason=\"queue_full\"", MESH(reports_busy)}}},
     {COUNTER("prober_server_arrivals_unassigned_total",
-             "Echo requests that agents saw arrive of senders that are not registered."), false,
+             "Echo requests that agents saw arrive of senders that are not registered."),
+     false,
      {{"", MESH(arrivals_unknown)}}},
-    {COUNTER("prober_server_aggregations_total", "Aggregations since the server's start."), false,
+    {COUNTER("prober_server_aggregations_total", "Aggregations since the server's start."),
+     false,
      {{"", MESH(number)}}},
-    {GAUGE("prober_server_ingest_queue_depth", NULL, "Reports waiting in the longest ingest queue."),
-     false, {{"", MESH(queue_depth_max)}}},
-    {GAUGE("prober_server_ingest_cells", NULL, "(agent, target) cells held for the gauges."), false,
+    {GAUGE("prober_server_ingest_queue_depth", NULL,
+           "Reports waiting in the longest ingest queue."),
+     false,
+     {{"", MESH(queue_depth_max)}}},
+    {GAUGE("prober_server_ingest_cells", NULL, "(agent, target) cells held for the gauges."),
+     false,
      {{"", MESH(cells)}}},
-    {GAUGE("prober_server_ingest_agents", NULL, "Agents whose reports are held."), false,
+    {GAUGE("prober_server_ingest_agents", NULL, "Agents whose reports are held."),
+     false,
      {{"", MESH(agents)}}},
-    {GAUGE("prober_server_pairs", NULL, "Ordered pairs of regions that are shown."), false,
+    {GAUGE("prober_server_pairs", NULL, "Ordered pairs of regions that are shown."),
+     false,
      {{"", MESH(pair_count)}}},
 };
 
@@ -197,35 +225,50 @@ struct pair_gauge {
 static const struct pair_gauge pair_gauges[] = {
     {GAUGE("prober_icmp_failed", NULL,
            "Probed (agent, target) cells of the last window in which nothing was received."),
-     AS_IT_IS, {{"", failed}}},
+     AS_IT_IS,
+     {{"", failed}}},
     {GAUGE("prober_icmp_duration_seconds", "seconds",
            "Mean of the last window, by phase: of looking names up, and of the round trips."),
-     FROM_NS, {{"phase=\"resolve\"", resolve}, {"phase=\"rtt\"", rtt_mean}}},
+     FROM_NS,
+     {{"phase=\"resolve\"", resolve}, {"phase=\"rtt\"", rtt_mean}}},
     {GAUGE("prober_icmp_packet_loss_rate", NULL,
            "Loss of the last window in percent, 0 to 100: lost / (received + lost)."),
-     AS_IT_IS, {{"", loss_percent}}},
+     AS_IT_IS,
+     {{"", loss_percent}}},
     {GAUGE("prober_icmp_packet_loss_ratio", "ratio",
            "Loss of the last window, 0 to 1: lost / (received + lost)."),
-     AS_IT_IS, {{"", loss_ratio}}},
+     AS_IT_IS,
+     {{"", loss_ratio}}},
     {GAUGE("prober_icmp_jitter_stddev_seconds", "seconds",
            "Standard deviation of the round-trip times of the last window."),
-     FROM_NS, {{"", rtt_stddev}}},
+     FROM_NS,
+     {{"", rtt_stddev}}},
     {GAUGE("prober_icmp_jitter_rfc3550_seconds", "seconds",
            "Interarrival jitter as in RFC 3550, mean over the cells weighted by received."),
-     FROM_NS, {{"", jitter}}},
+     FROM_NS,
+     {{"", jitter}}},
     {GAUGE("prober_icmp_rtt_min_seconds", "seconds",
-           "Smallest round-trip time of the last window."), FROM_NS, {{"", rtt_min}}},
+           "Smallest round-trip time of the last window."),
+     FROM_NS,
+     {{"", rtt_min}}},
     {GAUGE("prober_icmp_rtt_max_seconds", "seconds",
-           "Greatest round-trip time of the last window."), FROM_NS, {{"", rtt_max}}},
+           "Greatest round-trip time of the last window."),
+     FROM_NS,
+     {{"", rtt_max}}},
     {{"prober_icmp_rtt_quantile_seconds", METRIC_SUMMARY, "seconds",
-      "Quantiles of the round-trip times of the last window."}, FROM_NS,
-     {{"quantile=\"0.5\"", rtt_p50}, {"quantile=\"0.9\"", rtt_p90}, {"quantile=\"0.99\"", rtt_p99}}},
+      "Quantiles of the round-trip times of the last window."},
+     FROM_NS,
+     {{"quantile=\"0.5\"", rtt_p50},
+      {"quantile=\"0.9\"", rtt_p90},
+      {"quantile=\"0.99\"", rtt_p99}}},
     {GAUGE("prober_icmp_window_age_seconds", "seconds",
            "Time since the last probe of the youngest window ended, when it was aggregated."),
-     FROM_NS, {{"", age}}},
+     FROM_NS,
+     {{"", age}}},
     {GAUGE("prober_icmp_window_cells", NULL,
            "(agent, target) cells whose windows the pair's gauges were merged from."),
-     AS_IT_IS, {{"", cells}}},
+     AS_IT_IS,
+     {{"", cells}}},
 };
 
 static const struct metric_family rtt_histogram = {
@@ -241,8 +284,8 @@ struct span {
 struct render {
     struct metrics_writer writer;
     const struct mesh *mesh;
-    struct strbuf labels;  /* of all pairs, one after the other */
-    struct span *of_pair;  /* [mesh->pair_count], into labels */
+    struct strbuf labels;   /* of all pairs, one after the other */
+    struct span *of_pair;   /* [mesh->pair_count], into labels */
     struct strbuf combined; /* further labels and those of a pair */
 };
 
@@ -396,8 +439,9 @@ static enum prober_error render_alive(struct render *r, const struct directory *
     for (size_t i = 0; i < count; i++) {
         const struct directory_agent *agent = &directory->agents[i];
 
-        agents[i] = (struct alive){agent->region, agent->version, "", agent->alive,
-                                   agent->first_seen_real_ns, agent->number};
+        agents[i] = (struct alive){
+            agent->region, agent->version, "", agent->alive, agent->first_seen_real_ns,
+            agent->number};
         prober_addr_format(agent->address_count ? &agent->addresses[0] : &agent->observed,
                            agents[i].ip);
     }
@@ -437,8 +481,8 @@ static void render_mesh(struct render *r)
 /* What ties the counters to what agents say was acknowledged under a boot. */
 static void render_boot(struct render *r)
 {
-    static const struct metric_family family = {
-        "prober_server_boot_info", METRIC_INFO, NULL, "The server's boot; a restart is another."};
+    static const struct metric_family family = {"prober_server_boot_info", METRIC_INFO, NULL,
+                                                "The server's boot; a restart is another."};
     char text[PROBER_ID_TEXT_MAX];
     const struct metric_label label = {"server_boot",
                                        prober_id_format(&r->mesh->server_boot, text)};
@@ -458,8 +502,7 @@ static void render_settings(struct render *r, const struct exposition_settings *
     static const struct metric_family task =
         GAUGE("prober_server_task_enabled", NULL, "1 when tasks are enabled.");
     static const struct metric_family self =
-        GAUGE("prober_server_probe_self_enabled", NULL,
-              "1 when regions also probe themselves.");
+        GAUGE("prober_server_probe_self_enabled", NULL, "1 when regions also probe themselves.");
 
     render_one(r, &task, settings->task_enabled);
     render_one(r, &self, settings->probe_self_enabled);
@@ -467,9 +510,8 @@ static void render_settings(struct render *r, const struct exposition_settings *
 
 static void render_health(struct render *r, const struct exposition_health *health)
 {
-    static const struct metric_family failures =
-        COUNTER("prober_server_aggregation_failures_total",
-                "Aggregations given up for lack of memory.");
+    static const struct metric_family failures = COUNTER(
+        "prober_server_aggregation_failures_total", "Aggregations given up for lack of memory.");
     static const struct metric_family size =
         GAUGE("prober_server_scrape_size_bytes", "bytes",
               "Size of the exposition before this one, uncompressed.");

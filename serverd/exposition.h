@@ -24,17 +24,17 @@
 typedef void (*exposition_extra_fn)(void *context, struct metrics_writer *w);
 
 struct exposition_settings {
-    bool task_enabled;       /* prober_server_task_enabled */
-    bool probe_self_enabled; /* prober_server_probe_self_enabled */
+    bool task_enabled;         /* prober_server_task_enabled */
+    bool probe_self_enabled;   /* prober_server_probe_self_enabled */
     exposition_extra_fn extra; /* may be NULL */
     void *extra_context;
 };
 
 /* How aggregating goes, for the server's own health; sizes and render_ns are of the rendering before. */
 struct exposition_health {
-    uint64_t failures;           /* aggregations given up for lack of memory */
-    uint64_t collect_ns;         /* merging the mesh */
-    uint64_t render_ns;          /* both formats */
+    uint64_t failures;   /* aggregations given up for lack of memory */
+    uint64_t collect_ns; /* merging the mesh */
+    uint64_t render_ns;  /* both formats */
     uint64_t prometheus_bytes;
     uint64_t openmetrics_bytes;
 };

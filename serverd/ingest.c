@@ -33,9 +33,9 @@ struct worker {
     struct queue *queue;
     pthread_t thread;
     bool started;
-    struct shard *shard;   /* owned by the thread while it runs */
+    struct shard *shard;     /* owned by the thread while it runs */
     struct channel *channel; /* the thread's */
-    atomic_size_t waiting; /* reports in the queue */
+    atomic_size_t waiting;   /* reports in the queue */
     /* Written by the thread during a collection, read by the collector after it. */
     struct shard_arrival *arrivals;
     size_t arrival_count;
@@ -59,7 +59,7 @@ struct ingest {
     atomic_uint_fast64_t busy;
     uint64_t collections; /* the collector's */
     uint64_t arrivals_unknown;
-    struct item token;    /* stands in the queues for `collection` */
+    struct item token; /* stands in the queues for `collection` */
     pthread_mutex_t lock;
     pthread_cond_t done;
     const struct collection *collection; /* guarded by lock, as is `pending` */
@@ -93,8 +93,8 @@ static void take_report(struct worker *w, struct item *item)
     struct wire_reply reply = {.status = WIRE_OK, .message = "", .call = WIRE_REPORT};
 
     reply.as.report.sequence = report->sequence;
-    if (shard_apply(w->shard, item->session, report, item->received_ns,
-                    &reply.as.report.outcome) != PROBER_OK)
+    if (shard_apply(w->shard, item->session, report, item->received_ns, &reply.as.report.outcome) !=
+        PROBER_OK)
         reply = (struct wire_reply){.status = WIRE_BUSY, .message = "out of memory"};
     answer(w->ingest, w->channel, item->call, &reply);
     item_free(item);
@@ -339,8 +339,7 @@ static void add_worker(struct mesh *mesh, const struct worker *w)
     size_t waiting = atomic_load(&w->waiting);
     double lag = (double)w->merged.lag_ns / 1e9;
 
-    memcpy(&mesh->pairs[mesh->pair_count], w->merged.pairs,
-           w->merged.count * sizeof(*mesh->pairs));
+    memcpy(&mesh->pairs[mesh->pair_count], w->merged.pairs, w->merged.count * sizeof(*mesh->pairs));
     mesh->pair_count += w->merged.count;
     mesh->receive_points_icmp += c->points;
     mesh->reports_applied += c->applied;

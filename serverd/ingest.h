@@ -39,16 +39,16 @@ struct ingest_outage {
 typedef void (*ingest_outage_fn)(void *context, const struct ingest_outage *outage);
 
 struct ingest_config {
-    unsigned shards;                   /* 0: one per core, at most 8 */
-    size_t queue_capacity;             /* reports waiting per shard; 0: 1024 */
+    unsigned shards;       /* 0: one per core, at most 8 */
+    size_t queue_capacity; /* reports waiting per shard; 0: 1024 */
     struct prober_id server_boot;
     uint64_t aggregation_interval_ns;
-    unsigned series_cache_ratio;       /* a pair expires ratio x interval after its last window;
+    unsigned series_cache_ratio; /* a pair expires ratio x interval after its last window;
                                           0: never */
-    size_t cells_max;                  /* (agent, target) cells over all shards; 0: 4,000,000 */
-    size_t pairs_max;                  /* region pairs per shard that agents name and nobody
+    size_t cells_max;            /* (agent, target) cells over all shards; 0: 4,000,000 */
+    size_t pairs_max;            /* region pairs per shard that agents name and nobody
                                           planned; 0: 65,536 */
-    ingest_outage_fn outage;           /* may be NULL */
+    ingest_outage_fn outage;     /* may be NULL */
     void *outage_context;
 };
 

@@ -101,8 +101,7 @@ const char *known_region_of(const struct known *k, uint32_t agent_number)
     size_t cursor = 0;
     uint32_t at;
 
-    while ((at = index_next(&k->by_number, index_hash_number(agent_number), &cursor)) !=
-           INDEX_NONE)
+    while ((at = index_next(&k->by_number, index_hash_number(agent_number), &cursor)) != INDEX_NONE)
         if (k->directory->agents[at].number == agent_number)
             return k->directory->agents[at].region;
     return NULL;

@@ -20,8 +20,8 @@ static bool counts_are_bounded(const struct icmp_counts *c)
 
 static bool counts_are_lawful(const struct icmp_counts *c)
 {
-    return c->sent == c->received + c->lost_timeout + c->lost_unreachable + c->lost_ttl +
-                          c->unknown &&
+    return c->sent ==
+               c->received + c->lost_timeout + c->lost_unreachable + c->lost_ttl + c->unknown &&
            c->doubtful <= c->received && c->late_sent <= c->sent;
 }
 
@@ -29,9 +29,10 @@ static bool counts_are_lawful(const struct icmp_counts *c)
  * sum^2 <= n * squares. With the bounds checked before, no product leaves 128 bits. */
 static bool rtts_are_lawful(const struct wire_icmp_columns *c, size_t row, uint32_t received)
 {
-    uint64_t sum = at(c->rtt_sum_ns, row), min = at(c->rtt_min_ns, row), max = at(c->rtt_max_ns, row);
-    moments_square square = (moments_square)at(c->rtt_square_high, row) << 64 |
-                            at(c->rtt_square_low, row);
+    uint64_t sum = at(c->rtt_sum_ns, row), min = at(c->rtt_min_ns, row),
+             max = at(c->rtt_max_ns, row);
+    moments_square square =
+        (moments_square)at(c->rtt_square_high, row) << 64 | at(c->rtt_square_low, row);
 
     if (received == 0)
         return sum == 0 && square == 0 && min == 0 && max == 0;

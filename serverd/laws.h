@@ -15,14 +15,15 @@
 #include "common/icmp_counts.h"
 #include "common/wire.h"
 
-#define LAWS_PROBES_MAX 65535                /* probes of one target in one window */
+#define LAWS_PROBES_MAX 65535 /* probes of one target in one window */
 #define LAWS_RESOLVE_MAX_NS UINT64_C(3600000000000)
 
 /* NULL when the report is lawful, else the law that it breaks. */
 const char *laws_broken(const struct wire_report *report);
 
 /* The counts of one row. */
-static inline struct icmp_counts laws_row_counts(const struct wire_icmp_columns *columns, size_t row)
+static inline struct icmp_counts laws_row_counts(const struct wire_icmp_columns *columns,
+                                                 size_t row)
 {
     struct icmp_counts c;
 #define LAWS_COUNT(name, help) c.name = columns->name ? columns->name[row] : 0;

@@ -319,8 +319,8 @@ static enum wire_outcome find_rows(struct shard *s, const struct boot *boot,
 
 /* Keeps a row as its cell's newest window. When there is no memory for its bins, the window before
  * stays: a gauge that is a little old is better than one that is wrong. */
-static void keep_window(struct cell *cell, const struct wire_report *report, size_t row, size_t from,
-                        const struct icmp_counts *counts, uint64_t ended_ns)
+static void keep_window(struct cell *cell, const struct wire_report *report, size_t row,
+                        size_t from, const struct icmp_counts *counts, uint64_t ended_ns)
 {
     const struct wire_icmp_columns *c = &report->icmp;
     uint32_t bins = c->histogram_bins ? c->histogram_bins[row] : 0;

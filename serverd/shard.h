@@ -30,12 +30,12 @@ struct shard_budget {
 };
 
 struct shard_config {
-    unsigned number, count;       /* which of how many */
-    uint64_t expiry_ns;           /* gauges go so long after the last window; UINT64_MAX: never */
-    uint64_t backfill_ns;         /* a window older than this is a backfill */
-    size_t pairs_max;             /* that agents name and nobody planned */
-    struct shard_budget *budget;  /* outlives the shard */
-    ingest_outage_fn outage;      /* may be NULL */
+    unsigned number, count;      /* which of how many */
+    uint64_t expiry_ns;          /* gauges go so long after the last window; UINT64_MAX: never */
+    uint64_t backfill_ns;        /* a window older than this is a backfill */
+    size_t pairs_max;            /* that agents name and nobody planned */
+    struct shard_budget *budget; /* outlives the shard */
+    ingest_outage_fn outage;     /* may be NULL */
     void *outage_context;
 };
 
@@ -74,7 +74,7 @@ void shard_add_arrivals(struct shard *s, const struct known *known,
 struct shard_merged {
     struct mesh_pair *pairs; /* malloc'd, in no order; names borrowed until the next merge */
     size_t count;
-    uint64_t lag_ns;         /* greatest age of a window when it was applied, since the last merge */
+    uint64_t lag_ns; /* greatest age of a window when it was applied, since the last merge */
 };
 /* Brings the pairs up to date with the cells at `now_ns`, makes those that are planned, forgets what
  * is expired and no longer known, and gives the rows to show. Errors: PROBER_ERR_NOMEM. */

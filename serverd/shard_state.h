@@ -26,16 +26,16 @@ struct pair {
     char *target;
     bool planned;
     bool has_gauges;
-    size_t cells;              /* that point here */
+    size_t cells; /* that point here */
     struct icmp_totals total;
     uint64_t total_rtt_ns;
     uint64_t buckets[HISTOGRAM_BUCKETS + 1]; /* each by itself */
     struct icmp_totals backfilled;
-    struct icmp_totals late;   /* of the report that is being applied, if it is a backfill */
-    uint32_t told;             /* stamp of the report whose `late` was told last */
+    struct icmp_totals late; /* of the report that is being applied, if it is a backfill */
+    uint32_t told;           /* stamp of the report whose `late` was told last */
     uint64_t arrived;
     struct mesh_window window;
-    size_t slot;               /* its sums in the merge that runs */
+    size_t slot; /* its sums in the merge that runs */
 };
 
 struct sender {
@@ -48,7 +48,7 @@ struct source {
     struct pair **pairs; /* [pair_count] */
     size_t pair_count, pair_room;
     struct index by_target;
-    struct boot *boots;  /* those of its agents, linked by `next` */
+    struct boot *boots;     /* those of its agents, linked by `next` */
     struct sender *senders; /* [sender_count]: whose requests its agents saw */
     size_t sender_count, sender_room;
     struct index by_sender;
@@ -56,33 +56,33 @@ struct source {
 
 /* The newest window of one target of an agent's boot. Compact: there are millions. */
 struct cell {
-    struct pair *pair; /* NULL: a hidden control */
+    struct pair *pair;           /* NULL: a hidden control */
     struct histogram_pair *bins; /* [bin_count] */
-    uint64_t ended_ns;           /* when its last probe ended; without a window: when it was named */
+    uint64_t ended_ns; /* when its last probe ended; without a window: when it was named */
     uint64_t rtt_sum_ns, rtt_min_ns, rtt_max_ns;
     uint64_t square_low, square_high;
     uint64_t jitter_ns, resolve_ns;
     uint64_t name_hash;
     struct icmp_counts counts;
-    uint32_t number;             /* the agent's for the target */
+    uint32_t number; /* the agent's for the target */
     uint32_t window;
-    uint32_t stamp;              /* of the report that named it last */
+    uint32_t stamp; /* of the report that named it last */
     uint16_t bin_count, bin_room;
     bool has_window;
-    bool has_name;               /* the target is a name, not an address */
+    bool has_name; /* the target is a name, not an address */
 };
 
 struct boot {
     struct prober_id id;
     struct agent *agent;
     struct source *source;
-    struct boot *next;     /* of the same source */
+    struct boot *next; /* of the same source */
     struct applied applied;
-    struct cell *cells;    /* [cell_count] */
+    struct cell *cells; /* [cell_count] */
     size_t cell_count, cell_room;
     struct index by_number;
-    uint64_t heard_ns;     /* its last report */
-    uint64_t fresh_ns;     /* a window is fresh up to this age: 2 x probe interval + timeout */
+    uint64_t heard_ns; /* its last report */
+    uint64_t fresh_ns; /* a window is fresh up to this age: 2 x probe interval + timeout */
 };
 
 struct agent {
@@ -97,14 +97,14 @@ struct shard {
     struct source **sources; /* [source_count] */
     size_t source_count, source_room;
     struct index by_name;
-    size_t pair_count;       /* over all sources */
-    size_t unplanned_count;  /* of these, by the last merge's plan; those made since count too */
-    struct agent **agents;   /* [agent_count] */
+    size_t pair_count;      /* over all sources */
+    size_t unplanned_count; /* of these, by the last merge's plan; those made since count too */
+    struct agent **agents;  /* [agent_count] */
     size_t agent_count, agent_room;
     struct index by_id;
     uint64_t lag_ns;
-    struct siphash_key key;  /* of the names' hashes */
-    uint32_t stamp;          /* of the report at hand */
+    struct siphash_key key;              /* of the names' hashes */
+    uint32_t stamp;                      /* of the report at hand */
     uint32_t rows[WIRE_REPORT_ROWS_MAX]; /* cell of each row of the report at hand */
 };
 

@@ -142,10 +142,18 @@ static void encode(struct columns *c, const struct session *session, uint32_t wi
         .name_count = window == 1 ? TARGETS : 0,
         .target = c->target,
         .rows = TARGETS,
-        .icmp = {.sent = c->sent, .received = c->received, .rtt_sum_ns = c->sum,
-                 .rtt_square_low = c->low, .rtt_square_high = c->high, .rtt_min_ns = c->min,
-                 .rtt_max_ns = c->max, .jitter_ns = c->jitter, .histogram_bins = c->bins,
-                 .bin_step = c->step, .bin_count = c->count, .bin_total = c->bin_total},
+        .icmp = {.sent = c->sent,
+                 .received = c->received,
+                 .rtt_sum_ns = c->sum,
+                 .rtt_square_low = c->low,
+                 .rtt_square_high = c->high,
+                 .rtt_min_ns = c->min,
+                 .rtt_max_ns = c->max,
+                 .jitter_ns = c->jitter,
+                 .histogram_bins = c->bins,
+                 .bin_step = c->step,
+                 .bin_count = c->count,
+                 .bin_total = c->bin_total},
     };
     if (wire_request_encode(&request, out) != PROBER_OK || !strbuf_ok(out))
         exit(1);
@@ -157,9 +165,8 @@ static void name_targets(struct columns *c)
         snprintf(region_names[i], sizeof(region_names[i]), "region-%02u", i);
     for (uint32_t i = 0; i < TARGETS; i++) {
         snprintf(target_names[i], sizeof(target_names[i]), "10.%u.%u.1", i / 250, i % 250);
-        c->names[i] = (struct wire_target_name){i, WIRE_KIND_ICMP,
-                                                region_names[i / (TARGETS / REGIONS)],
-                                                target_names[i], false};
+        c->names[i] = (struct wire_target_name){
+            i, WIRE_KIND_ICMP, region_names[i / (TARGETS / REGIONS)], target_names[i], false};
     }
 }
 

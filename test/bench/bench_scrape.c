@@ -58,9 +58,12 @@ static struct directory *make_directory(void)
 
     for (uint32_t i = 0; i < REGIONS; i++) {
         snprintf(regions[i], sizeof(regions[i]), "region-%02u", i);
-        agents[i] = (struct directory_agent){.number = i + 1, .region = regions[i],
-                                             .version = "1.0.0", .os = "linux",
-                                             .architecture = "amd64", .alive = true};
+        agents[i] = (struct directory_agent){.number = i + 1,
+                                             .region = regions[i],
+                                             .version = "1.0.0",
+                                             .os = "linux",
+                                             .architecture = "amd64",
+                                             .alive = true};
         memcpy(agents[i].id.bytes, &agents[i].number, sizeof(agents[i].number));
     }
     for (uint32_t i = 0; i < REGIONS; i++)
@@ -86,8 +89,8 @@ static struct wire_report fill(struct columns *c, uint32_t region)
     for (uint32_t i = 0; i < REGIONS; i++) {
         uint64_t rtt = 1234567 + 7654321 * (uint64_t)i + 1357 * (uint64_t)region;
 
-        c->names[i] = (struct wire_target_name){i, WIRE_KIND_ICMP, regions[i], "192.0.2.1",
-                                                i == region};
+        c->names[i] =
+            (struct wire_target_name){i, WIRE_KIND_ICMP, regions[i], "192.0.2.1", i == region};
         c->target[i] = i;
         c->sent[i] = RTTS;
         c->lost[i] = i % 3;
@@ -100,18 +103,25 @@ static struct wire_report fill(struct columns *c, uint32_t region)
         c->step[i] = histogram_bin(rtt);
         c->count[i] = c->received[i];
     }
-    return (struct wire_report){
-        .sequence = 1,
-        .window = 1,
-        .window_ns = 15 * SECOND,
-        .names = c->names,
-        .name_count = REGIONS,
-        .target = c->target,
-        .rows = REGIONS,
-        .icmp = {.sent = c->sent, .received = c->received, .lost_timeout = c->lost,
-                 .rtt_sum_ns = c->sum, .rtt_square_low = c->low, .rtt_min_ns = c->rtt,
-                 .rtt_max_ns = c->rtt, .jitter_ns = c->jitter, .histogram_bins = c->bins,
-                 .bin_step = c->step, .bin_count = c->count, .bin_total = REGIONS}};
+    return (struct wire_report){.sequence = 1,
+                                .window = 1,
+                                .window_ns = 15 * SECOND,
+                                .names = c->names,
+                                .name_count = REGIONS,
+                                .target = c->target,
+                                .rows = REGIONS,
+                                .icmp = {.sent = c->sent,
+                                         .received = c->received,
+                                         .lost_timeout = c->lost,
+                                         .rtt_sum_ns = c->sum,
+                                         .rtt_square_low = c->low,
+                                         .rtt_min_ns = c->rtt,
+                                         .rtt_max_ns = c->rtt,
+                                         .jitter_ns = c->jitter,
+                                         .histogram_bins = c->bins,
+                                         .bin_step = c->step,
+                                         .bin_count = c->count,
+                                         .bin_total = REGIONS}};
 }
 
 static void report(struct ingest *ingest, uint32_t region)
@@ -154,8 +164,8 @@ static double fetch(uint16_t port, struct strbuf *out)
 {
     static const char request[] =
         "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     uint64_t start_ns = clock_monotonic_ns();
     int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     static char block[1 << 18];

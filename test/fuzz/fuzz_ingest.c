@@ -38,7 +38,8 @@ static void check_pairs(struct shard *shard, const struct known *known, bool app
             double mean = moments_mean_ns(&p->window.rtt);
 
             must(p->window.rtt.count == p->window.counts.received);
-            must(mean + 1 >= (double)p->window.rtt.min_ns && mean - 1 <= (double)p->window.rtt.max_ns);
+            must(mean + 1 >= (double)p->window.rtt.min_ns &&
+                 mean - 1 <= (double)p->window.rtt.max_ns);
             must(moments_stddev_ns(&p->window.rtt) <= (double)p->window.rtt.max_ns + 1);
         }
     }
@@ -63,8 +64,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct directory directory;
     struct shard_budget budget = {.cells_max = 1000};
-    struct shard_config config = {.count = 1, .expiry_ns = EXPIRY, .backfill_ns = EXPIRY,
-                                  .pairs_max = 100, .budget = &budget};
+    struct shard_config config = {.count = 1,
+                                  .expiry_ns = EXPIRY,
+                                  .backfill_ns = EXPIRY,
+                                  .pairs_max = 100,
+                                  .budget = &budget};
     struct wire_request request;
     struct known *known;
     struct shard *shard;

@@ -25,8 +25,8 @@ static int set_up(void **state)
     (void)state;
     assert_int_equal(ingest_create(&ingest, &ingest_config, NULL), PROBER_OK);
     assert_int_equal(directory_board_create(&board), PROBER_OK);
-    config = (struct aggregate_config){
-        .ingest = ingest, .board = board, .interval_ns = 3600 * SECOND};
+    config =
+        (struct aggregate_config){.ingest = ingest, .board = board, .interval_ns = 3600 * SECOND};
     assert_int_equal(aggregate_create(&aggregate, &config, NULL), PROBER_OK);
     return 0;
 }
@@ -230,7 +230,8 @@ static void many_threads_scrape_while_it_aggregates(void **state)
     report_to_b();
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         pthread_join(threads[i], NULL);
-    assert_true(newest_has(METRICS_PROMETHEUS, "prober_server_reports_total{outcome=\"applied\"} 1"));
+    assert_true(
+        newest_has(METRICS_PROMETHEUS, "prober_server_reports_total{outcome=\"applied\"} 1"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -44,8 +44,8 @@ static void given_window(struct mesh_pair *p, uint64_t received, uint64_t lost)
     p->has_gauges = true;
     p->age_ns = 2 * SECOND;
     p->window.cells = 2;
-    p->window.counts = (struct icmp_totals){
-        .sent = received + lost, .received = received, .lost_timeout = lost};
+    p->window.counts =
+        (struct icmp_totals){.sent = received + lost, .received = received, .lost_timeout = lost};
     p->window.failed_cells = received ? 0 : 2;
     for (uint64_t i = 0; i < received; i++)
         moments_add(&p->window.rtt, i % 2 ? 3 * MSEC : 1 * MSEC);
@@ -97,8 +97,9 @@ static void assert_lines(const char *const *lines, size_t count)
             fail_msg("no line: %s", lines[i]);
 }
 
-#define ASSERT_LINES(...)                                                                         \
-    assert_lines((const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+#define ASSERT_LINES(...)                                                                          \
+    assert_lines((const char *const[]){__VA_ARGS__},                                               \
+                 ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
 
 /* How many series (not comments) contain `part`. */
 static size_t series_with(const char *part)
@@ -119,13 +120,14 @@ static void a_pair_with_a_window_has_the_originals_gauges(void **state)
     (void)state;
     given_window(&pairs[0], 6, 2);
     render(METRICS_PROMETHEUS);
-    ASSERT_LINES("prober_icmp_failed{source_region=\"a\",target_region=\"b\"} 0",
-                 "prober_icmp_duration_seconds{phase=\"resolve\",source_region=\"a\","
-                 "target_region=\"b\"} 0.00025",
-                 "prober_icmp_duration_seconds{phase=\"rtt\",source_region=\"a\","
-                 "target_region=\"b\"} 0.002",
-                 "prober_icmp_packet_loss_rate{source_region=\"a\",target_region=\"b\"} 25",
-                 "prober_icmp_jitter_stddev_seconds{source_region=\"a\",target_region=\"b\"} 0.001");
+    ASSERT_LINES(
+        "prober_icmp_failed{source_region=\"a\",target_region=\"b\"} 0",
+        "prober_icmp_duration_seconds{phase=\"resolve\",source_region=\"a\","
+        "target_region=\"b\"} 0.00025",
+        "prober_icmp_duration_seconds{phase=\"rtt\",source_region=\"a\","
+        "target_region=\"b\"} 0.002",
+        "prober_icmp_packet_loss_rate{source_region=\"a\",target_region=\"b\"} 25",
+        "prober_icmp_jitter_stddev_seconds{source_region=\"a\",target_region=\"b\"} 0.001");
 }
 
 static void a_pair_with_a_window_has_our_gauges_beside_them(void **state)
@@ -133,14 +135,15 @@ static void a_pair_with_a_window_has_our_gauges_beside_them(void **state)
     (void)state;
     given_window(&pairs[0], 6, 2);
     render(METRICS_PROMETHEUS);
-    ASSERT_LINES("prober_icmp_packet_loss_ratio{source_region=\"a\",target_region=\"b\"} 0.25",
-                 "prober_icmp_rtt_min_seconds{source_region=\"a\",target_region=\"b\"} 0.001",
-                 "prober_icmp_rtt_max_seconds{source_region=\"a\",target_region=\"b\"} 0.003",
-                 "prober_icmp_rtt_quantile_seconds{quantile=\"0.9\",source_region=\"a\","
-                 "target_region=\"b\"} 0.0025",
-                 "prober_icmp_jitter_rfc3550_seconds{source_region=\"a\",target_region=\"b\"} 0.0005",
-                 "prober_icmp_window_age_seconds{source_region=\"a\",target_region=\"b\"} 2",
-                 "prober_icmp_window_cells{source_region=\"a\",target_region=\"b\"} 2");
+    ASSERT_LINES(
+        "prober_icmp_packet_loss_ratio{source_region=\"a\",target_region=\"b\"} 0.25",
+        "prober_icmp_rtt_min_seconds{source_region=\"a\",target_region=\"b\"} 0.001",
+        "prober_icmp_rtt_max_seconds{source_region=\"a\",target_region=\"b\"} 0.003",
+        "prober_icmp_rtt_quantile_seconds{quantile=\"0.9\",source_region=\"a\","
+        "target_region=\"b\"} 0.0025",
+        "prober_icmp_jitter_rfc3550_seconds{source_region=\"a\",target_region=\"b\"} 0.0005",
+        "prober_icmp_window_age_seconds{source_region=\"a\",target_region=\"b\"} 2",
+        "prober_icmp_window_cells{source_region=\"a\",target_region=\"b\"} 2");
 }
 
 static void a_pair_whose_packets_were_all_lost_has_loss_100_and_no_time_at_all(void **state)
@@ -202,13 +205,14 @@ static void the_histogram_has_the_originals_buckets(void **state)
     pairs[0].total_rtt_ns = 1500 * MSEC;
     render(METRICS_PROMETHEUS);
     assert_int_equal(series_with("prober_icmp_duration_seconds_total_bucket"), 20);
-    ASSERT_LINES("prober_icmp_duration_seconds_total_bucket{source_region=\"a\","
-                 "target_region=\"b\",le=\"5e-05\"} 1",
-                 "prober_icmp_duration_seconds_total_bucket{source_region=\"a\","
-                 "target_region=\"b\",le=\"13.1072\"} 19",
-                 "prober_icmp_duration_seconds_total_sum{source_region=\"a\",target_region=\"b\"} 1.5",
-                 "prober_icmp_duration_seconds_total_count{source_region=\"a\","
-                 "target_region=\"b\"} 20");
+    ASSERT_LINES(
+        "prober_icmp_duration_seconds_total_bucket{source_region=\"a\","
+        "target_region=\"b\",le=\"5e-05\"} 1",
+        "prober_icmp_duration_seconds_total_bucket{source_region=\"a\","
+        "target_region=\"b\",le=\"13.1072\"} 19",
+        "prober_icmp_duration_seconds_total_sum{source_region=\"a\",target_region=\"b\"} 1.5",
+        "prober_icmp_duration_seconds_total_count{source_region=\"a\","
+        "target_region=\"b\"} 20");
 }
 
 static void every_count_has_a_series(void **state)
@@ -399,7 +403,8 @@ static void openmetrics_is_given_to_who_asks_for_it(void **state)
         {"application/openmetrics-text", METRICS_OPENMETRICS},
         {"application/openmetrics-textual", METRICS_PROMETHEUS},
         {"Application/OpenMetrics-Text; version=1.0.0", METRICS_OPENMETRICS},
-        {"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1",
+        {"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/"
+         "*;q=0.1",
          METRICS_OPENMETRICS},
         {"application/openmetrics-text;q=0.3, text/plain;q=0.5", METRICS_PROMETHEUS},
         {"text/plain;q=0.5 , application/openmetrics-text;q=0.7", METRICS_OPENMETRICS},

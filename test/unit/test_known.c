@@ -24,7 +24,8 @@ static void regions_of_agents_and_of_planned_pairs_are_known(void **state)
 {
     struct directory_agent agents[] = {given_agent(3, "a")};
     struct directory_pair pairs[] = {{"a", "b"}, {"c", "a"}};
-    struct directory directory = {.agents = agents, .agent_count = 1, .pairs = pairs, .pair_count = 2};
+    struct directory directory = {
+        .agents = agents, .agent_count = 1, .pairs = pairs, .pair_count = 2};
     struct known *known;
 
     (void)state;

@@ -44,56 +44,63 @@ static void absent_columns_are_zeros(void **state)
     assert_non_null(laws_broken(&report));
 }
 
-/* Each of these bends one number of the lawful report's first row. */
-static void bend_sent(struct given *g) { g->sent[0]++; }
-static void bend_received(struct given *g) { g->received[0]--; }
-static void bend_doubtful(struct given *g) { g->doubtful[0] = 5; }
-static void bend_late_sent(struct given *g) { g->late_sent[0] = 8; }
-static void bend_wrap(struct given *g) { g->lost_ttl[0] = UINT32_MAX; g->sent[0]--; }
-static void bend_huge(struct given *g) { g->sent[0] = g->lost_timeout[0] = 70000; }
-static void bend_duplicates(struct given *g) { g->duplicates[0] = UINT32_MAX; }
-static void bend_min(struct given *g) { g->min[0] = 10 * MSEC; }
-static void bend_max(struct given *g) { g->max[0] = 3 * MSEC; }
-static void bend_max_absurd(struct given *g) { g->max[0] = UINT64_MAX; }
-static void bend_sum_low(struct given *g) { g->sum[0] = 3 * MSEC; }
-static void bend_sum_high(struct given *g) { g->sum[0] = 37 * MSEC; }
-static void bend_square_low(struct given *g) { g->low[0] /= 2; }
-static void bend_square_high(struct given *g) { g->high[0] = 1; }
-static void bend_lone_rtt(struct given *g) { g->sum[1] = 1; }
-static void bend_lone_extreme(struct given *g) { g->max[1] = 1; }
-static void bend_bin_count(struct given *g) { g->count[0]++; }
-static void bend_bin_zero(struct given *g) { g->count[1] = 3; g->count[0] = 0; }
-static void bend_bin_far(struct given *g) { g->step[2] = HISTOGRAM_BINS; }
-static void bend_bin_wrap(struct given *g) { g->step[2] = UINT32_MAX; }
-static void bend_bins_missing(struct given *g) { g->bins[0]--; }
-static void bend_bins_more(struct given *g) { g->bins[1] = 1; }
-static void bend_bin_total(struct given *g) { g->report.icmp.bin_total++; }
-static void bend_jitter(struct given *g) { g->jitter[0] = UINT64_MAX; }
-static void bend_resolve(struct given *g) { g->resolve[0] = UINT64_MAX; }
-static void bend_sequence(struct given *g) { g->report.sequence = 0; }
-static void bend_rows(struct given *g) { g->report.rows = WIRE_REPORT_ROWS_MAX + 1; }
-static void bend_kind(struct given *g) { g->names[0].kind = WIRE_KIND_HTTP; }
-static void bend_region(struct given *g) { g->names[0].region = "a\nb"; }
-static void bend_target(struct given *g) { g->names[1].target = ""; }
+/* Each of these bends one number of the lawful report. */
+#define BENDS(X)                                                                                   \
+    X(sent, g->sent[0]++)                                                                          \
+    X(received, g->received[0]--)                                                                  \
+    X(doubtful, g->doubtful[0] = 5)                                                                \
+    X(late_sent, g->late_sent[0] = 8)                                                              \
+    X(wrap, (g->lost_ttl[0] = UINT32_MAX, g->sent[0]--))                                           \
+    X(huge, g->sent[0] = g->lost_timeout[0] = 70000)                                               \
+    X(duplicates, g->duplicates[0] = UINT32_MAX)                                                   \
+    X(min, g->min[0] = 10 * MSEC)                                                                  \
+    X(max, g->max[0] = 3 * MSEC)                                                                   \
+    X(max_absurd, g->max[0] = UINT64_MAX)                                                          \
+    X(sum_low, g->sum[0] = 3 * MSEC)                                                               \
+    X(sum_high, g->sum[0] = 37 * MSEC)                                                             \
+    X(square_low, g->low[0] /= 2)                                                                  \
+    X(square_high, g->high[0] = 1)                                                                 \
+    X(lone_rtt, g->sum[1] = 1)                                                                     \
+    X(lone_extreme, g->max[1] = 1)                                                                 \
+    X(bin_count, g->count[0]++)                                                                    \
+    X(bin_zero, (g->count[1] = 3, g->count[0] = 0))                                                \
+    X(bin_far, g->step[2] = HISTOGRAM_BINS)                                                        \
+    X(bin_wrap, g->step[2] = UINT32_MAX)                                                           \
+    X(bins_missing, g->bins[0]--)                                                                  \
+    X(bins_more, g->bins[1] = 1)                                                                   \
+    X(bin_total, g->report.icmp.bin_total++)                                                       \
+    X(jitter, g->jitter[0] = UINT64_MAX)                                                           \
+    X(resolve, g->resolve[0] = UINT64_MAX)                                                         \
+    X(sequence, g->report.sequence = 0)                                                            \
+    X(rows, g->report.rows = WIRE_REPORT_ROWS_MAX + 1)                                             \
+    X(kind, g->names[0].kind = WIRE_KIND_HTTP)                                                     \
+    X(region, g->names[0].region = "a\nb")                                                         \
+    X(target, g->names[1].target = "")
+
+#define BEND(name, expression)                                                                     \
+    static void bend_##name(struct given *g)                                                       \
+    {                                                                                              \
+        expression;                                                                                \
+    }
+BENDS(BEND)
+#undef BEND
 
 static void each_bent_number_breaks_a_law(void **state)
 {
-    static void (*const bends[])(struct given *g) = {
-        bend_sent,      bend_received,     bend_doubtful,    bend_late_sent,   bend_wrap,
-        bend_huge,      bend_duplicates,   bend_min,         bend_max,         bend_max_absurd,
-        bend_sum_low,   bend_sum_high,     bend_square_low,  bend_square_high, bend_lone_rtt,
-        bend_lone_extreme, bend_bin_count, bend_bin_zero,    bend_bin_far,     bend_bin_wrap,
-        bend_bins_missing, bend_bins_more, bend_bin_total,   bend_jitter,      bend_resolve,
-        bend_sequence,  bend_rows,         bend_kind,        bend_region,      bend_target,
-    };
+#define BEND(name, expression) {#name, bend_##name},
+    static const struct {
+        const char *name;
+        void (*bend)(struct given *g);
+    } bends[] = {BENDS(BEND)};
+#undef BEND
     struct given g;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bends); i++) {
         given_lawful(&g);
-        bends[i](&g);
+        bends[i].bend(&g);
         if (!laws_broken(&g.report))
-            fail_msg("bend %zu broke no law", i);
+            fail_msg("bending %s broke no law", bends[i].name);
     }
 }
 

@@ -677,7 +677,8 @@ static void counters_are_the_sum_of_the_applied_reports(void **state)
         given.sent[0] += rand() % 10 == 0;
         if (rand() % 10 == 0)
             given.target[0] = 99;
-        counts = (struct icmp_counts){.sent = given.sent[0], .received = given.received[0],
+        counts = (struct icmp_counts){.sent = given.sent[0],
+                                      .received = given.received[0],
                                       .lost_timeout = given.lost_timeout[0]};
         if (apply_for(agents[rand() % 3], report, NOW + (uint64_t)i * SECOND) == WIRE_APPLIED) {
             icmp_totals_add(&expected, &counts);
