@@ -630,11 +630,12 @@ void store_add_backfill(struct store *store, const char *source, const char *tar
 
 void store_counts(const struct store *store, struct store_counts *out)
 {
-    out->works = atomic_load(&store->works);
     out->queue_depth = queue_depth(store->queue);
     out->writes = atomic_load(&store->writes);
     out->refused = atomic_load(&store->refused);
     out->errors = atomic_load(&store->errors);
+    /* After the errors: whoever sees an error must not see that all is well. */
+    out->works = atomic_load(&store->works);
     out->bad_rows = atomic_load(&store->bad_rows);
 }
 
