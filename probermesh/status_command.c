@@ -32,7 +32,7 @@ static void put_heading(const struct client_options *options, const struct json 
     }
     localtime_r(&now, &tm);
     strftime(clock, sizeof(clock), "%Y-%m-%d %H:%M:%S", &tm);
-    strbuf_printf(page, "%s  %s  %zu region pairs, %zu failed\n\n", clock, options->server,
+    strbuf_printf(page, "%s  %s/metrics  %zu region pairs, %zu failed\n\n", clock, options->server,
                   json_count(pairs), failed);
 }
 
