@@ -12,6 +12,7 @@
 #include "libprober/resolver.h"
 
 #define LOOKUPS_AT_ONCE 256
+#define LOOK_AGAIN_NS (5 * CLOCK_NS_PER_MS)
 #define OUTPUT_AT_ONCE (64u << 10)
 #define GOLDEN_RATIO UINT64_C(0x9e3779b97f4a7c15) /* of 2^64: its multiples are spread evenly */
 
@@ -279,6 +280,8 @@ static void run_engine(struct run *run, struct icmp_engine *e, const icmp_target
         }
         next = icmp_engine_step(e, &now);
         flush(run);
+        if (next > now.mono_ns + LOOK_AGAIN_NS)
+            next = now.mono_ns + LOOK_AGAIN_NS; /* the engine does not wake for a reply */
         if (run->ended < run->targets->count)
             sleep_until(run, -1, next, now.mono_ns);
     }
