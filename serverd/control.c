@@ -184,6 +184,34 @@ out:
 
 /* ---- life ---- */
 
+static void tell_agent(enum log_level level, const char *what, const struct registry_agent *a)
+{
+    char id[PROBER_ID_TEXT_MAX], address[PROBER_ADDR_TEXT_MAX];
+
+    log_at(level, what, LOG_S("region", a->region),
+           LOG_S("address", prober_addr_format(&a->addresses[0], address)),
+           LOG_S("agent", prober_id_format(&a->id, id)));
+}
+
+/* The registry saves an agent that is not alive just when it finds that out. */
+static void keep_agent(void *context, const struct registry_agent *a)
+{
+    struct control *c = context;
+
+    if (!a->alive)
+        tell_agent(LOG_WARN, "an agent is not heard from any more", a);
+    if (c->config.store)
+        store_save_agent(c->config.store, a);
+}
+
+static void forget_agent(void *context, const struct prober_id *id)
+{
+    struct control *c = context;
+
+    if (c->config.store)
+        store_forget_agent(c->config.store, id);
+}
+
 static void take_change(struct control *c, struct control_change *change)
 {
     free(c->networks);
@@ -193,11 +221,9 @@ static void take_change(struct control *c, struct control_change *change)
     c->plan_config = change->plan;
     c->limits = change->registry;
     c->limits.networks = c->networks;
-    if (c->config.store) {
-        c->limits.save = store_save_agent;
-        c->limits.forget = store_forget_agent;
-        c->limits.context = c->config.store;
-    }
+    c->limits.save = keep_agent;
+    c->limits.forget = forget_agent;
+    c->limits.context = c;
     change->networks = NULL;
     change->spec = NULL;
 }
@@ -382,6 +408,7 @@ static enum prober_error answer_hello(struct control *c, struct control_call *ca
     if (err)
         return err;
     warn_plain(c);
+    tell_agent(LOG_INFO, "an agent says hello", agent);
     atomic_fetch_add(&c->stats.hellos, 1);
     call->made->shard = c->config.ingest ? ingest_shard_of(c->config.ingest, agent->region) : 0;
     begin(c, &reply, WIRE_OK, "");

@@ -582,7 +582,7 @@ static void submit(struct store *s, struct command *c, bool complete)
         command_free(c);
 }
 
-void store_save_agent(void *context, const struct registry_agent *agent)
+void store_save_agent(struct store *store, const struct registry_agent *agent)
 {
     struct command *c = calloc(1, sizeof(*c));
     bool complete = false;
@@ -598,10 +598,10 @@ void store_save_agent(void *context, const struct registry_agent *agent)
         complete = c->as.agent.region && c->as.agent.version && c->as.agent.os &&
                    c->as.agent.architecture;
     }
-    submit(context, c, complete);
+    submit(store, c, complete);
 }
 
-void store_forget_agent(void *context, const struct prober_id *id)
+void store_forget_agent(struct store *store, const struct prober_id *id)
 {
     struct command *c = calloc(1, sizeof(*c));
 
@@ -609,7 +609,7 @@ void store_forget_agent(void *context, const struct prober_id *id)
         c->kind = COMMAND_FORGET;
         c->as.id = *id;
     }
-    submit(context, c, c != NULL);
+    submit(store, c, c != NULL);
 }
 
 void store_add_backfill(struct store *store, const char *source, const char *target,

@@ -42,9 +42,9 @@ void store_load_agents(struct store *store,
 /* Starts the thread. Errors: PROBER_ERR_NOMEM, _IO. */
 enum prober_error store_start(struct store *store);
 
-/* Queues a write. `context` is the store, to fit struct registry_config. */
-void store_save_agent(void *context, const struct registry_agent *agent);
-void store_forget_agent(void *context, const struct prober_id *id);
+/* Each queues a write. */
+void store_save_agent(struct store *store, const struct registry_agent *agent);
+void store_forget_agent(struct store *store, const struct prober_id *id);
 /* Adds windows of a region pair that came too late, and lie within from..to (wall clock, Unix ns),
  * to the record of the pair's outage: one record as long as the gaps are short. */
 void store_add_backfill(struct store *store, const char *source, const char *target,
