@@ -18,7 +18,7 @@
 #include "agentd/probe_targets.h"
 #include "common/error.h"
 
-#define PROBE_PACE_NS UINT64_C(100000)
+#define PROBE_PACE_NS UINT64_C(20000)
 
 struct probe_run_config {
     uint32_t count;       /* probes a target */

@@ -241,14 +241,25 @@ static void a_target_given_twice_is_probed_twice(void **state)
 static void one_window_holds_all_probes(void **state)
 {
     struct fixture *f = *state;
+    char text[60 * 10 + 1] = "";
 
-    given_targets(f, "192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n"
-                     "192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n"
-                     "192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n192.0.2.1\n");
+    for (int i = 0; i < 60; i++)
+        strcat(text, "192.0.2.1\n");
+    given_targets(f, text);
     run(f);
-    assert_int_equal(scripted_engine.config.window_ns, 3 * CLOCK_NS_PER_S + 20 * PROBE_PACE_NS);
+    assert_int_equal(scripted_engine.config.window_ns, 3 * CLOCK_NS_PER_S + 60 * PROBE_PACE_NS);
     assert_int_equal(scripted_engine.last_target.gap_ns, CLOCK_NS_PER_S);
     assert_int_equal(scripted_engine.last_target.count, 4);
+}
+
+static void many_targets_are_spread_over_the_interval_and_no_further(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.interval_ns = CLOCK_NS_PER_MS;
+    given_targets(f, "192.0.2.1\n192.0.2.1\n");
+    run(f);
+    assert_int_equal(scripted_engine.config.window_ns, 4 * CLOCK_NS_PER_MS);
 }
 
 static void a_summary_is_one_object_for_all(void **state)
@@ -323,6 +334,7 @@ int main(void)
         TEST(a_host_that_cannot_probe_says_why),
         TEST(a_target_given_twice_is_probed_twice),
         TEST(one_window_holds_all_probes),
+        TEST(many_targets_are_spread_over_the_interval_and_no_further),
         TEST(a_summary_is_one_object_for_all),
         TEST(stopping_prints_what_is_known),
         TEST(stopping_before_the_names_are_known_sends_nothing),
