@@ -288,9 +288,9 @@ void server_stop(struct server *server)
     web = server->web;
     server->web = NULL;
     pthread_mutex_unlock(&server->web_lock);
+    rpc_stop(server->rpc); /* first: closing the web may take seconds */
     web_close(web);
     reload_destroy(server->reload);
-    rpc_stop(server->rpc);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
