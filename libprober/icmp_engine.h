@@ -4,15 +4,19 @@
  *
  * Purpose    One engine serves all targets of both address families. Time is divided into windows;
  *            a target gets `count` probes in each, spread or in a burst, at a phase of its own.
- *            When the last probe of a window has ended, the sink gets an icmp_window for each
- *            target, then the end of the window. Nothing is invented: see icmp_counts.h.
+ *            The sink gets an icmp_window for each target as its last probe of the window ends, then
+ *            the end of the window; windows come in the order of their numbers, never mixed. Nothing
+ *            is invented: see icmp_counts.h. Windows that the engine slept through are left out,
+ *            and their numbers skipped.
  * Threads    None of its own, no locks: every call comes from the thread that owns it.
  * Ownership  Owns its sockets, targets and probes in flight.
  *
  * Timing     icmp_engine_step does all the work: it drains the sockets, expires, sends what is due,
  *            and returns when it wants to be called again. RTT comes from kernel timestamps, so
  *            the owner need not watch the sockets: it sleeps until that time (ppoll on its own
- *            wake-ups), and calls again.
+ *            wake-ups), and calls again. The first window begins with the first step: what is added
+ *            before it gets all its probes in that window. The sink may add and remove targets, but
+ *            not step or destroy the engine.
  */
 #ifndef LIBPROBER_ICMP_ENGINE_H
 #define LIBPROBER_ICMP_ENGINE_H
@@ -29,6 +33,8 @@
 #define ICMP_PAYLOAD_MIN 24    /* room for our mark: see icmp_packet.h */
 #define ICMP_PAYLOAD_MAX 65000
 #define ICMP_TARGETS_MAX 1000000
+#define ICMP_TIMEOUT_MAX_NS (60 * CLOCK_NS_PER_S)
+#define ICMP_WINDOW_MIN_NS CLOCK_NS_PER_MS
 
 struct icmp_engine;
 
@@ -79,7 +85,7 @@ enum prober_error icmp_engine_create(struct icmp_engine **out, const struct icmp
                                      const struct icmp_sink *sink, const struct clock_reading *now,
                                      struct prober_failure *why);
 /* Adds a target: its first probes go out in the window that is running, from now on.
- * Errors: PROBER_ERR_RANGE, _FULL, _NOMEM. */
+ * Errors: PROBER_ERR_RANGE, _FULL, _NOMEM, _STATE (after icmp_engine_finish). */
 enum prober_error icmp_engine_add(struct icmp_engine *e, const struct icmp_target *target,
                                   const struct clock_reading *now, icmp_target_id *id);
 /* Changes the address of a target (a name that resolved anew): for its next probe on. */
@@ -92,7 +98,8 @@ void icmp_engine_remove(struct icmp_engine *e, icmp_target_id id);
 void icmp_engine_set_sender(struct icmp_engine *e, uint32_t sender);
 /* Does what is due at *now. Returns the monotonic time of the next call; sooner is fine. */
 uint64_t icmp_engine_step(struct icmp_engine *e, const struct clock_reading *now);
-/* Plans no further window: the last ones are reported as they end; true once all have. */
+/* Plans no further window: the running one goes on (the first, before the first step), and ends at
+ * once when its last probe has; then the engine is finished. */
 void icmp_engine_finish(struct icmp_engine *e);
 bool icmp_engine_is_finished(const struct icmp_engine *e);
 
@@ -102,7 +109,8 @@ struct icmp_engine_counts {
     uint64_t packets_received;      /* that passed the filter */
     uint64_t receive_drops;         /* by the receiving sockets, for lack of buffer */
     uint64_t foreign_replies;       /* not ours by token: another prober with our identifier */
-    uint64_t malformed;             /* too short, bad checksum */
+    uint64_t stray_replies;         /* ours by token, to a probe that is long forgotten */
+    uint64_t malformed;             /* too short, or a bad checksum and no probe it could be for */
     uint64_t errors_received;       /* ICMP errors that quoted a probe of ours */
     uint64_t errors_foreign;
     uint64_t clock_steps;           /* of the wall clock */

@@ -40,7 +40,7 @@ struct jitter {
     uint64_t scaled_ns; /* 16 times the estimate, as in RFC 3550 A.8 */
 };
 
-/* Takes the next RTT, in the order of sending: J += (|D| - J) / 16. */
+/* Takes the next RTT, in the order of arrival: J += (|D| - J) / 16. */
 void jitter_add(struct jitter *j, uint64_t rtt_ns);
 /* The estimate, ns; 0 before the second RTT. */
 uint64_t jitter_ns(const struct jitter *j);
