@@ -118,8 +118,8 @@ def reap(stream):
 class Reaper:
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-B", os.path.abspath(__file__), "reap"], stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, start_new_session=True, text=True)
+            [sys.executable, "-B", os.path.abspath(__file__), "reap"], text=True, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _say(self, sign, kind, value):
         try:
