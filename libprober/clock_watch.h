@@ -23,7 +23,7 @@ struct clock_watch {
     uint64_t real_offset_ns, boot_offset_ns; /* minus the monotonic clock; wraps */
     uint64_t old_real_offset_ns;             /* before the last step */
     uint64_t last_ns;                        /* monotonic: of the last reading */
-    uint64_t stepped_ns;                     /* monotonic: of the first reading after the last step */
+    uint64_t stepped_ns; /* monotonic: of the first reading after the last step */
 };
 
 struct clock_changes {

@@ -16,8 +16,8 @@ static_assert(sizeof(struct icmp_flight) == 64, "a flight fills one cache line")
 struct icmp_flights {
     struct icmp_flight **chunks; /* [max / CHUNK, rounded up], made as they are needed */
     uint32_t made, max, used;
-    uint32_t free; /* the first of the free ones, linked by `chain` */
-    uint32_t *heads; /* [head_count]: chains by address and sequence */
+    uint32_t free;       /* the first of the free ones, linked by `chain` */
+    uint32_t *heads;     /* [head_count]: chains by address and sequence */
     uint32_t head_count; /* a power of two */
     uint16_t first_generation;
 };

@@ -25,7 +25,8 @@ enum icmp_flight_state {
 };
 
 struct icmp_flight {
-    struct timer timer;  /* while open or answered: the deadline and a grace; then: when it is forgotten */
+    struct timer
+        timer; /* while open or answered: the deadline and a grace; then: when it is forgotten */
     uint64_t sent_ns;    /* on the monotonic clock */
     uint8_t address[16]; /* as in struct prober_addr */
     uint32_t target, window;

@@ -168,9 +168,7 @@ enum icmp_reading icmp_read_request(enum prober_family family, const uint8_t *me
 enum icmp_cause icmp_error_cause(enum prober_family family, uint8_t type)
 {
     if (family == PROBER_FAMILY_IPV4)
-        return type == 3    ? ICMP_CAUSE_UNREACHABLE
-               : type == 11 ? ICMP_CAUSE_TTL
-                            : ICMP_CAUSE_NONE;
+        return type == 3 ? ICMP_CAUSE_UNREACHABLE : type == 11 ? ICMP_CAUSE_TTL : ICMP_CAUSE_NONE;
     /* 2 is "packet too big", which IPv4 says by a kind of unreachable. */
     return type == 1 || type == 2 ? ICMP_CAUSE_UNREACHABLE
            : type == 3            ? ICMP_CAUSE_TTL

@@ -26,8 +26,8 @@
 #define RAW_ICMP_FILTER 1 /* of SOL_RAW: ICMP_FILTER in linux/icmp.h */
 
 #define STAMP_RECEIVE (SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE)
-#define STAMP_SEND                                                                                \
-    (SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID |         \
+#define STAMP_SEND                                                                                 \
+    (SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID |          \
      SOF_TIMESTAMPING_OPT_TSONLY)
 
 struct batch {
@@ -403,8 +403,9 @@ static const struct sock_extended_err *extended_error(const struct cmsghdr *c)
 {
     if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-        return c->cmsg_len >= CMSG_LEN(sizeof(struct sock_extended_err)) ? (const void *)CMSG_DATA(c)
-                                                                          : NULL;
+        return c->cmsg_len >= CMSG_LEN(sizeof(struct sock_extended_err))
+                   ? (const void *)CMSG_DATA(c)
+                   : NULL;
     return NULL;
 }
 

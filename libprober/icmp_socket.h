@@ -60,7 +60,8 @@ struct icmp_departed icmp_socket_send(struct icmp_socket *s, const struct icmp_d
 struct icmp_arriving {
     struct prober_addr from;
     uint64_t real_ns; /* the kernel's; 0: none */
-    const uint8_t *message; /* the ICMP message; NULL when there is none. Valid until the next call */
+    const uint8_t
+        *message; /* the ICMP message; NULL when there is none. Valid until the next call */
     size_t len;
 };
 
@@ -69,8 +70,8 @@ size_t icmp_socket_receive(struct icmp_socket *s, struct icmp_arriving *list);
 
 struct icmp_event {
     bool is_stamp;
-    uint32_t stamp;   /* of a transmit timestamp: its number, */
-    uint64_t real_ns; /* and the time */
+    uint32_t stamp;        /* of a transmit timestamp: its number, */
+    uint64_t real_ns;      /* and the time */
     struct prober_addr to; /* of an ICMP error: where the packet that it quotes went, */
     uint8_t type;          /* its type, */
     const uint8_t *quote;  /* and what it quotes. Valid until the next call */

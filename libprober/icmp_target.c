@@ -25,8 +25,7 @@ enum prober_error icmp_target_set(struct icmp_target_state *t, const struct icmp
     t->address = prober_addr_unmap(&settings->address);
     /* A burst that does not fit into the window is spread over it. */
     t->gap_ns = room_ns = window_ns / t->count;
-    if (settings->gap_ns > 0 &&
-        (t->count == 1 || settings->gap_ns <= window_ns / (t->count - 1))) {
+    if (settings->gap_ns > 0 && (t->count == 1 || settings->gap_ns <= window_ns / (t->count - 1))) {
         t->gap_ns = settings->gap_ns;
         room_ns = window_ns - t->gap_ns * (t->count - 1);
     }

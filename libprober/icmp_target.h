@@ -21,7 +21,7 @@ struct icmp_target_window {
     uint32_t pending;        /* probes without an end */
     uint16_t first_sequence; /* of the probes sent in it */
     uint16_t last_sequence;
-    uint64_t first_ns;       /* when the first was sent */
+    uint64_t first_ns; /* when the first was sent */
     struct icmp_counts counts;
     struct moments rtt;
     uint16_t bins[]; /* [counts.received] of the target's count */

@@ -18,7 +18,8 @@ struct icmp_window {
     struct icmp_counts counts; /* both laws hold */
     struct moments rtt;        /* of the received */
     uint64_t jitter_ns;        /* RFC 3550, over the target's life */
-    const struct histogram_pair *pairs; /* [pair_count], by ascending bin; the counts sum to received */
+    const struct histogram_pair
+        *pairs; /* [pair_count], by ascending bin; the counts sum to received */
     size_t pair_count;
 };
 
