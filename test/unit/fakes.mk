@@ -12,3 +12,5 @@ fakes_test_aggregate := fake_reply
 fakes_test_runner := fake_icmp_engine fake_icmp_arrivals
 fakes_test_trouble := fake_log
 fakes_test_hint_listener := fake_subscriber
+fakes_test_icmp_engine := fake_icmp_socket
+fakes_test_icmp_laws := fake_icmp_socket
