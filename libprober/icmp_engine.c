@@ -69,6 +69,8 @@ static enum prober_error take_slot(struct icmp_engine *e, struct icmp_target_sta
         return PROBER_ERR_NOMEM;
     t->slot = slot;
     t->generation = ++e->generations[slot];
+    /* Sequences begin anywhere, so that two engines with one identifier rarely meet. */
+    t->sequence = (uint16_t)siphash24(&e->key, &slot, sizeof(slot));
     e->targets[slot] = t;
     e->free_hint = slot + 1;
     return PROBER_OK;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/random.h"
 #include "libprober/icmp_packet.h"
 
 __extension__ typedef unsigned __int128 wide;
@@ -30,7 +29,6 @@ enum prober_error icmp_target_set(struct icmp_target_state *t, const struct icmp
         room_ns = window_ns - t->gap_ns * (t->count - 1);
     }
     t->offset_ns = (uint64_t)((wide)settings->phase * room_ns >> 64);
-    random_bytes(&t->sequence, sizeof(t->sequence));
     return PROBER_OK;
 }
 

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define SLOTS 65536u
+#define SLOTS 16384u
 #define WORDS (SLOTS / 64)
 
 struct timer_wheel {

@@ -1,5 +1,5 @@
 /*
- * timer_wheel - many timers, cheap to add and to take, on a grid of about a millisecond.
+ * timer_wheel - many timers, cheap to add and to take, on a grid of about four milliseconds.
  *
  * Purpose    A hashed wheel (Varghese and Lauck 1987, scheme 6). A timer is never early, and late by
  *            up to TIMER_TICK_NS and what the caller adds. Timers further away than the wheel's
@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define TIMER_TICK_SHIFT 20
+#define TIMER_TICK_SHIFT 22
 #define TIMER_TICK_NS (UINT64_C(1) << TIMER_TICK_SHIFT)
 
 struct timer {

@@ -542,7 +542,7 @@ static void probes_are_spread_over_the_window(void **state)
     assert_int_equal(fake_wire.sent_count, 4);
     for (size_t i = 0; i < 4; i++)
         assert_in_range(fake_wire.sent[i].sent_real_ns - MS(1700000000000), MS(125 + 250 * i),
-                        MS(128 + 250 * i));
+                        MS(130 + 250 * i));
 }
 
 static void a_burst_keeps_its_gap_and_begins_at_its_phase(void **state)
@@ -558,7 +558,7 @@ static void a_burst_keeps_its_gap_and_begins_at_its_phase(void **state)
     assert_int_equal(fake_wire.sent_count, 4);
     for (size_t i = 0; i < 4; i++)
         assert_in_range(fake_wire.sent[i].sent_real_ns - MS(1700000000000), MS(477 + 15 * i),
-                        MS(480 + 15 * i));
+                        MS(483 + 15 * i));
 }
 
 static void identifier_and_checksum_are_the_same_for_all_probes_to_a_target(void **state)
