@@ -505,6 +505,13 @@ static bool is_settled(struct shard *s, const struct boot *boot, uint64_t sequen
     return false;
 }
 
+/* A window that the gauges may still show is today's, however short the expiry is. */
+static bool is_backfill(const struct shard *s, const struct boot *boot,
+                        const struct wire_report *report)
+{
+    return report->age_ns > s->config.backfill_ns && report->age_ns > boot->fresh_ns;
+}
+
 enum prober_error shard_apply(struct shard *s, const struct session *session,
                               const struct wire_report *report, uint64_t now_ns,
                               enum wire_outcome *outcome)
@@ -529,7 +536,7 @@ enum prober_error shard_apply(struct shard *s, const struct session *session,
     if (err || *outcome != WIRE_APPLIED)
         return err;
     applied_add(&boot->applied, report->sequence);
-    if (report->age_ns > s->config.backfill_ns) {
+    if (is_backfill(s, boot, report)) {
         backfill_rows(s, boot, report);
         s->counts.backfilled++;
         *outcome = WIRE_BACKFILLED;

@@ -31,6 +31,7 @@ struct shard_budget {
 
 struct shard_config {
     unsigned number, count;      /* which of how many */
+    /* Neither takes effect on a window that is still fresh. */
     uint64_t expiry_ns;          /* gauges go so long after the last window; UINT64_MAX: never */
     uint64_t backfill_ns;        /* a window older than this is a backfill */
     size_t pairs_max;            /* that agents name and nobody planned */

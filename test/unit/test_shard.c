@@ -589,6 +589,40 @@ static void an_outage_is_told_once_for_each_pair_of_the_report(void **state)
     assert_int_equal(outages[1].counts.received, 1);
 }
 
+static void a_window_that_is_fresh_still_counts_though_the_expiry_is_shorter(void **state)
+{
+    struct wire_report *report = given_one(1, fast, 3, 0);
+
+    (void)state;
+    shard_destroy(shard);
+    config.expiry_ns = config.backfill_ns = SECOND;
+    assert_int_equal(shard_create(&shard, &config), PROBER_OK);
+    report->age_ns = 33 * SECOND;
+    assert_int_equal(apply(report, NOW), WIRE_APPLIED);
+    merge(NOW);
+    assert_int_equal(pair_of("a", "b")->total.received, 3);
+    assert_int_equal(pair_of("a", "b")->window.rtt.count, 3);
+    report = given_one(2, fast, 3, 0);
+    report->age_ns = 33 * SECOND + 1;
+    assert_int_equal(apply(report, NOW), WIRE_BACKFILLED);
+}
+
+static void gauges_stay_while_a_window_is_fresh_though_the_expiry_is_shorter(void **state)
+{
+    (void)state;
+    shard_destroy(shard);
+    config.expiry_ns = SECOND;
+    assert_int_equal(shard_create(&shard, &config), PROBER_OK);
+    plan(a_to_b, 1);
+    apply(given_one(1, fast, 3, 0), NOW);
+    for (uint64_t age_ns = 0; age_ns <= 33 * SECOND; age_ns += SECOND) {
+        merge(NOW + age_ns);
+        assert_true(pair_of("a", "b")->has_gauges);
+    }
+    merge(NOW + 34 * SECOND);
+    assert_false(pair_of("a", "b")->has_gauges);
+}
+
 static void a_report_as_old_as_the_expiry_still_counts(void **state)
 {
     struct wire_report *report = given_one(1, fast, 3, 0);
@@ -735,6 +769,8 @@ int main(void)
         TEST(a_report_older_than_the_expiry_counts_as_backfill_alone),
         TEST(an_outage_is_told_once_for_each_pair_of_the_report),
         TEST(a_report_as_old_as_the_expiry_still_counts),
+        TEST(a_window_that_is_fresh_still_counts_though_the_expiry_is_shorter),
+        TEST(gauges_stay_while_a_window_is_fresh_though_the_expiry_is_shorter),
         TEST(arrivals_count_for_the_pair_of_their_sender),
         TEST(buckets_are_cumulative_and_end_at_the_received),
         TEST(counters_are_the_sum_of_the_applied_reports),
