@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "serverd/index.h"
+#include "serverd/plan.h"
 
 struct known {
     const struct directory *directory;
@@ -46,7 +47,9 @@ enum prober_error known_create(struct known **out, const struct directory *direc
 {
     enum prober_error err = PROBER_ERR_NOMEM;
     struct known *k = calloc(1, sizeof(*k));
-    size_t names_max = directory->agent_count + 2 * directory->pair_count;
+    const struct plan *plan = directory->plan;
+    size_t region_count = plan ? plan->region_count : 0;
+    size_t names_max = directory->agent_count + 2 * directory->pair_count + region_count;
 
     if (!k)
         goto out;
@@ -67,6 +70,8 @@ enum prober_error known_create(struct known **out, const struct directory *direc
         add_region(k, directory->pairs[i].source);
         add_region(k, directory->pairs[i].target);
     }
+    for (size_t i = 0; i < region_count; i++)
+        add_region(k, plan->regions[i].name);
     err = PROBER_OK;
     *out = k;
     k = NULL;

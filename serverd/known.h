@@ -20,7 +20,7 @@ struct known;
 /* Errors: PROBER_ERR_NOMEM. */
 enum prober_error known_create(struct known **out, const struct directory *directory);
 const struct directory *known_directory(const struct known *k);
-/* True for a region that has an agent or is part of a planned pair. */
+/* True for a region that has an agent, is in the plan, or is part of a planned pair. */
 bool known_region(const struct known *k, const char *region);
 bool known_agent(const struct known *k, const struct prober_id *id);
 /* The region of an agent by its number; NULL when there is none. */

@@ -2,6 +2,7 @@
 
 #include "common/array.h"
 #include "serverd/known.h"
+#include "serverd/plan.h"
 #include "test/unit/given_report.h"
 
 static void agents_are_found_by_id_and_by_number(void **state)
@@ -38,6 +39,21 @@ static void regions_of_agents_and_of_planned_pairs_are_known(void **state)
     known_destroy(known);
 }
 
+/* A region of the probe file alone: what was counted toward it must outlive the agents' absence. */
+static void a_planned_region_is_known_though_nobody_probes_it_now(void **state)
+{
+    struct plan_region regions[] = {{.name = "file"}};
+    const struct plan plan = {.regions = regions, .region_count = 1};
+    struct directory directory = {.plan = &plan};
+    struct known *known;
+
+    (void)state;
+    assert_int_equal(known_create(&known, &directory), PROBER_OK);
+    assert_true(known_region(known, "file"));
+    assert_false(known_region(known, "d"));
+    known_destroy(known);
+}
+
 static void an_empty_directory_knows_nothing(void **state)
 {
     struct directory directory = {0};
@@ -54,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agents_are_found_by_id_and_by_number),
         cmocka_unit_test(regions_of_agents_and_of_planned_pairs_are_known),
+        cmocka_unit_test(a_planned_region_is_known_though_nobody_probes_it_now),
         cmocka_unit_test(an_empty_directory_knows_nothing),
     };
 
