@@ -52,7 +52,7 @@ struct uplink {
     struct report_table table;
     struct agent_stats_link stats;
     bool told_down;              /* in the log: the first time, we are down from the start */
-    char refusal[WIRE_TEXT_MAX]; /* the last one, in the log */
+    char refusal[WIRE_MESSAGE_MAX + 1]; /* the last one, in the log */
     struct strbuf body, frame;
 };
 

@@ -6,6 +6,7 @@
 #include "agentd/uplink.h"
 #include "common/log.h"
 #include "test/unit/fakes/fake_link.h"
+#include "test/unit/fakes/fake_log.h"
 
 #define S(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
 
@@ -19,6 +20,7 @@ struct server {
     uint64_t plan_revision;
     const char *const *plan_targets;
     size_t plan_target_count;
+    const char *refusal; /* NULL: "not you" */
     unsigned hellos, syncs, reports;
     uint64_t last_sequence, last_age_ns, last_revision;
     size_t last_names;
@@ -48,7 +50,7 @@ static enum prober_error serve_hello(struct server *s, const struct wire_hello *
 {
     s->hellos++;
     reply->status = s->refuse_hello;
-    reply->message = s->refuse_hello ? "not you" : "";
+    reply->message = !s->refuse_hello ? "" : s->refusal ? s->refusal : "not you";
     if (s->refuse_hello)
         return PROBER_OK;
     s->greeted = true;
@@ -495,6 +497,20 @@ static void an_agent_that_is_refused_keeps_its_results_and_asks_again(void **sta
     assert_int_equal(waiting(f), 0);
 }
 
+static void a_refusal_is_told_once_however_long_its_reason_is(void **state)
+{
+    struct fixture *f = *state;
+    char reason[WIRE_MESSAGE_MAX + 1];
+
+    memset(reason, 'x', WIRE_MESSAGE_MAX);
+    reason[WIRE_MESSAGE_MAX] = '\0';
+    f->server.refuse_hello = WIRE_REFUSED;
+    f->server.refusal = reason;
+    fake_log_count = 0;
+    run_for(f, S(600));
+    assert_int_equal(fake_log_count, 1);
+}
+
 static void another_address_is_told_within_the_sync_interval(void **state)
 {
     struct fixture *f = *state;
@@ -565,6 +581,7 @@ int main(void)
         T(a_malformed_report_does_not_block_those_behind_it),
         T(a_busy_server_is_given_time_while_the_sign_of_life_goes_on),
         T(an_agent_that_is_refused_keeps_its_results_and_asks_again),
+        T(a_refusal_is_told_once_however_long_its_reason_is),
         T(another_address_is_told_within_the_sync_interval),
         T(own_addresses_are_not_looked_for_at_every_call_of_a_server_that_is_away),
         T(junk_for_an_answer_changes_nothing),
