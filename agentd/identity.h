@@ -2,10 +2,11 @@
  * identity - who this agent is: an id that survives restarts, and one that names this process.
  *
  * Purpose    The agent id lives in the state directory (file agent_id, mode 0600). The boot id is
- * new for every process, so that reports of two lives are never mixed. A lock file keeps a second
- * agent out of the directory: two agents with one id would take each other's place. Threads main()
- * only; the ids are immutable after identity_open. Ownership  Owns the lock, until identity_close
- * or the end of the process.
+ *            new for every process, so that reports of two lives are never mixed. A lock file keeps
+ *            a second agent out of the directory: two agents with one id would take each other's
+ *            place.
+ * Threads    main() only; the ids are immutable after identity_open.
+ * Ownership  Owns the lock, until identity_close or the end of the process.
  */
 #ifndef AGENTD_IDENTITY_H
 #define AGENTD_IDENTITY_H

@@ -2,9 +2,9 @@
  * own - which addresses are this agent itself.
  *
  * Purpose    An agent that pings itself would look healthy whatever the network does, so it must
- * not. An address is own when others probe us at it, or when it is one of this host's. When the
- *            operator has said outright what our address is (several agents on one host), only that
- *            one is own.
+ *            not. An address is own when others probe us at it, or when it is one of this host's.
+ *            When the operator has said outright what our address is (several agents on one host),
+ *            only that one is own.
  * Threads    The icmp thread.
  */
 #ifndef AGENTD_OWN_H

@@ -2,10 +2,10 @@
  * probe_run - resolves the targets of a one-shot ICMP probe, probes them, and prints the results.
  *
  * Purpose    Names are looked up first, all at once; one that does not resolve is printed then. The
- *            others are probed side by side, their first probes PROBE_PACE_NS apart on average
- *            (or less, so that all have one within an interval), and printed as they finish.
+ *            others are probed side by side, their first probes PROBE_PACE_NS apart on average (or
+ *            less, so that all have one within an interval), and printed as they finish.
  * Threads    One thread; it blocks until all is done or *stop is set: then no further probe is
- * sent, those in flight end as they must, and all targets are printed.
+ *            sent, those in flight end as they must, and all targets are printed.
  */
 #ifndef AGENTD_PROBE_RUN_H
 #define AGENTD_PROBE_RUN_H

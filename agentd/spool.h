@@ -2,9 +2,10 @@
  * spool - results that the server has not acknowledged yet, in memory, bounded.
  *
  * Purpose    The icmp thread pushes batches, the link thread sends the oldest until it is taken.
- * When a limit is passed the oldest go, and are counted: what is lost is known. Threads    Any; one
- * lock. The batch that spool_oldest lent stays until spool_remove, even when the spool overflows
- * meanwhile: only one thread may call these two. Ownership  Owns the batches pushed.
+ *            When a limit is passed the oldest go, and are counted: what is lost is known.
+ * Threads    Any; one lock. The batch that spool_oldest lent stays until spool_remove, even when
+ *            the spool overflows meanwhile: only one thread may call these two.
+ * Ownership  Owns the batches pushed.
  */
 #ifndef AGENTD_SPOOL_H
 #define AGENTD_SPOOL_H

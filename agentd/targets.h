@@ -7,7 +7,7 @@
  *            policy denies, and those that are this agent itself, are not probed, and counted.
  * Threads    None of its own; the icmp thread.
  * Ownership  Owns its targets and their probes; borrows engine and resolver, which must be
- * destroyed first (they call back).
+ *            destroyed first (they call back).
  */
 #ifndef AGENTD_TARGETS_H
 #define AGENTD_TARGETS_H

@@ -3,11 +3,11 @@
  *
  * Purpose    A state machine over the link's calls. It is driven by uplink_turn, which does what is
  *            due and says when it wants to be called again: so that tests drive it with time as
- * data. A server that is away, refuses, is busy, or restarts is waited for with growing, jittered
- * pauses, and told about in the log once per change. Threads    uplink_turn belongs to one thread:
- * the one that uplink_start makes, or a test's. uplink_hint, uplink_drain and
- * uplink_set_sync_interval are for others. Ownership  Borrows what is in the config; all of it must
- * outlive the uplink.
+ *            data. A server that is away, refuses, is busy, or restarts is waited for with growing,
+ *            jittered pauses, and told about in the log once per change.
+ * Threads    uplink_turn belongs to one thread: the one that uplink_start makes, or a test's.
+ *            uplink_hint, uplink_drain and uplink_set_sync_interval are for others.
+ * Ownership  Borrows what is in the config; all of it must outlive the uplink.
  */
 #ifndef AGENTD_UPLINK_H
 #define AGENTD_UPLINK_H

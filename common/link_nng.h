@@ -3,9 +3,9 @@
  * one.
  *
  * Purpose    For link.c, link_client.c and link_hints.c alone, which together are the adapter of
- * nng: one file would be too long to read. Threads    A connection_table has a lock of its own; the
- * rest is for any thread. Ownership  A table owns its connections; an open call holds its
- * connection.
+ *            nng: one file would be too long to read.
+ * Threads    A connection_table has a lock of its own; the rest is for any thread.
+ * Ownership  A table owns its connections; an open call holds its connection.
  */
 #ifndef COMMON_LINK_NNG_H
 #define COMMON_LINK_NNG_H
