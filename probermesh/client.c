@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/strbuf.h"
+#include "common/utf8.h"
 #include "libprober/http_fetch.h"
 
 #define CLIENT_ANSWER_MAX (256u << 20) /* a mesh of a thousand regions */
@@ -22,6 +23,19 @@ static char *make_url(const char *server, const char *path)
     return strbuf_take(&url, NULL);
 }
 
+/* Says what the server said, its first line alone, so that it cannot command a terminal. */
+static enum prober_error fail_with_answer(struct prober_failure *why, const char *url, int status,
+                                          const char *body)
+{
+    struct strbuf said = STRBUF_INIT;
+
+    utf8_put_escaped(&said, body, strcspn(body, "\r\n"));
+    prober_fail(why, PROBER_ERR_PROTOCOL, "%s: the server answered with status %d: %.200s", url,
+                status, said.len ? said.bytes : "nothing");
+    strbuf_free(&said);
+    return PROBER_ERR_PROTOCOL;
+}
+
 static enum prober_error judge(const struct http_answer *answer, const char *url,
                                struct prober_failure *why)
 {
@@ -29,8 +43,7 @@ static enum prober_error judge(const struct http_answer *answer, const char *url
         return prober_fail(why, answer->err, "%s: %.200s; is the server running there? (-server names it)",
                            url, answer->why.text);
     if (answer->status != 200)
-        return prober_fail(why, PROBER_ERR_PROTOCOL, "%s: the server answered with status %d: %.200s",
-                           url, answer->status, answer->body ? answer->body : "");
+        return fail_with_answer(why, url, answer->status, answer->body ? answer->body : "");
     return PROBER_OK;
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "common/utf8.h"
+
 #define COLUMN_GAP 2
 
 struct cell {
@@ -75,18 +77,35 @@ static bool grow(struct table *t)
     return true;
 }
 
+/* A copy with a question mark for each character that could command the terminal. */
+static char *printable(const char *text)
+{
+    struct strbuf out = STRBUF_INIT;
+    size_t len = strlen(text);
+
+    while (len > 0) {
+        uint32_t rune;
+        size_t used = utf8_decode(text, len, &rune);
+
+        if (used > 0 && utf8_is_shown_safely(rune))
+            strbuf_put(&out, text, used);
+        else
+            strbuf_putc(&out, '?');
+        text += used ? used : 1;
+        len -= used ? used : 1;
+    }
+    return strbuf_take(&out, NULL);
+}
+
 void table_add(struct table *t, const char *text, enum table_colour colour)
 {
-    struct cell cell = {.text = strdup(text), .colour = colour};
+    struct cell cell = {.text = printable(text), .colour = colour};
 
     if (!cell.text || !grow(t)) {
         free(cell.text);
         t->failed = true;
         return;
     }
-    for (char *c = cell.text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
     cell.width = table_text_width(cell.text);
     t->cells[t->count++] = cell;
 }

@@ -20,7 +20,7 @@ enum table_colour { TABLE_PLAIN, TABLE_BOLD, TABLE_DIM, TABLE_GREEN, TABLE_YELLO
 /* An empty table of `columns` columns; the first `left` of them are aligned to the left, the others
  * to the right. Errors: PROBER_ERR_NOMEM. */
 enum prober_error table_create(struct table **out, size_t columns, size_t left);
-/* Adds a cell, row by row. Control characters in text are shown as '?'. */
+/* Adds a cell, row by row. Characters that could command a terminal are shown as '?', as are invalid bytes. */
 void table_add(struct table *t, const char *text, enum table_colour colour);
 /* Prints the rows into *out; lines wider than `width` columns (0: no limit) are split into blocks
  * that repeat the first column. With `colour`, by ANSI escapes. False for lack of memory. */

@@ -3,6 +3,7 @@ fakes_test_log := fake_clock
 fakes_test_http_fetch := http_server
 fakes_test_address := fake_routes dns_server http_server
 fakes_test_region := http_server
+fakes_test_client := http_server
 fakes_test_targets := fake_icmp_engine fake_resolver
 fakes_test_uplink := fake_link fake_log
 fakes_test_probe_run := scripted_engine dns_server

@@ -110,6 +110,19 @@ static void wide_characters_and_control_bytes_keep_the_columns(void **state)
                  "欧洲       0% 1.20 s      \n");
 }
 
+/* U+009B begins a command to a terminal as ESC [ does; U+202E turns the direction of text. */
+static void no_character_of_a_name_commands_the_terminal(void **state)
+{
+    (void)state;
+    expect_print(view_matrix,
+                 "{\"pairs\":[{\"source\":\"a\\u009b2J\",\"target\":\"b\\u202e\",\"loss_ratio\":0,"
+                 "\"mean\":1.2}]}",
+                 (struct view_style){0, false},
+                 "from \\ to  a?2J         b?\n"
+                 "a?2J             0% 1.20 s\n"
+                 "b?                        \n");
+}
+
 static void no_pairs_yet_is_said_in_words(void **state)
 {
     char *page = printed(view_matrix, "{\"pairs\":[]}", (struct view_style){0, false});
@@ -190,6 +203,7 @@ int main(void)
         cmocka_unit_test(colours_follow_the_loss),
         cmocka_unit_test(a_narrow_terminal_gets_blocks_that_repeat_the_region),
         cmocka_unit_test(wide_characters_and_control_bytes_keep_the_columns),
+        cmocka_unit_test(no_character_of_a_name_commands_the_terminal),
         cmocka_unit_test(no_pairs_yet_is_said_in_words),
         cmocka_unit_test(pairs_are_listed_with_their_numbers),
         cmocka_unit_test(agents_are_listed_with_their_state),
