@@ -95,6 +95,7 @@ static bool replan(struct control *c, const struct clock_reading *now)
     replies = calloc(plan->region_count + 1, sizeof(*replies));
     if (!replies) {
         atomic_fetch_add(&c->stats.failures, 1);
+        c->plan_due_ns = now->mono_ns + CONTROL_SETTLE_NS;
         plan_put(plan);
         return false;
     }
@@ -456,14 +457,14 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
         err = encode_sync(c, view.revision, &view.wire, into);
     if (!err && !strbuf_ok(into))
         err = PROBER_ERR_NOMEM;
+    if (kept)
+        kept->revision = view.revision;
     if (err)
         strbuf_clear(into);
     else if (view.revision == known)
         err = encode_sync(c, known, NULL, body);
     else
         strbuf_put(body, into->bytes, into->len);
-    if (kept && !err)
-        kept->revision = view.revision;
     if (!err)
         atomic_fetch_add(&c->stats.plans_sent, view.revision != known);
     plan_view_free(&view);
