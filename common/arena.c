@@ -17,7 +17,7 @@ struct arena {
     size_t next_size;     /* of the next block: each is twice the last, so that they stay few */
     size_t taken;         /* bytes of all blocks */
     size_t limit;
-    bool over_limit;
+    bool over_limit, no_memory;
 };
 
 struct arena *arena_create(size_t first, size_t limit)
@@ -44,6 +44,7 @@ static bool add_block(struct arena *a, size_t size)
     if (room > allowed)
         room = allowed;
     b = malloc(sizeof(*b) + room);
+    a->no_memory = !b;
     if (!b)
         return false;
     b->next = a->blocks;
@@ -86,6 +87,11 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 bool arena_is_over_limit(const struct arena *a)
 {
     return a->over_limit;
+}
+
+bool arena_is_out_of_memory(const struct arena *a)
+{
+    return a->no_memory;
 }
 
 void arena_destroy(struct arena *a)

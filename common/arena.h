@@ -24,6 +24,8 @@ void *arena_alloc(struct arena *a, size_t size);
 void *arena_array(struct arena *a, size_t count, size_t size);
 /* True once an allocation was refused because of the limit, rather than for lack of memory. */
 bool arena_is_over_limit(const struct arena *a);
+/* True when the last block that was wanted found no memory. */
+bool arena_is_out_of_memory(const struct arena *a);
 /* NULL is fine. */
 void arena_destroy(struct arena *a);
 

@@ -467,24 +467,25 @@ static void leave_to_arena(void *arena, void *piece)
     (void)piece;
 }
 
-/* Unpacks a message; NULL with *why filled when it cannot be. */
-static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
-                                size_t len, struct arena *arena, struct prober_failure *why)
+/* Unpacks a message into *out. A message that found no memory is not malformed: its sender would
+ * give it up. */
+static enum prober_error unpack(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
+                                const void *bytes, size_t len, struct arena *arena,
+                                struct prober_failure *why)
 {
     ProtobufCAllocator allocator = {take_from_arena, leave_to_arena, arena};
-    ProtobufCMessage *message = NULL;
 
-    if (len > WIRE_BYTES_MAX) {
-        prober_fail(why, PROBER_ERR_PROTOCOL, "the message has %zu bytes, %u allowed", len,
-                    WIRE_BYTES_MAX);
-        return NULL;
-    }
-    message = protobuf_c_message_unpack(type, &allocator, len, bytes);
-    if (!message && arena_is_over_limit(arena))
-        prober_fail(why, PROBER_ERR_PROTOCOL, "the message has too many parts");
-    else if (!message)
-        prober_fail(why, PROBER_ERR_PROTOCOL, "the message is cut short or not protobuf");
-    return message;
+    if (len > WIRE_BYTES_MAX)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "the message has %zu bytes, %u allowed", len,
+                           WIRE_BYTES_MAX);
+    *out = protobuf_c_message_unpack(type, &allocator, len, bytes);
+    if (*out)
+        return PROBER_OK;
+    if (arena_is_over_limit(arena))
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "the message has too many parts");
+    if (arena_is_out_of_memory(arena))
+        return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    return prober_fail(why, PROBER_ERR_PROTOCOL, "the message is cut short or not protobuf");
 }
 
 static enum prober_error decode_id(const ProtobufCBinaryData *from, struct prober_id *to,
@@ -637,9 +638,9 @@ enum prober_error wire_request_decode(const void *bytes, size_t len, struct wire
 
     if (!arena)
         goto out;
-    message = unpack(&probermesh__wire__request__descriptor, bytes, len, arena, why);
-    err =
-        message ? decode_request((pb_request *)message, &request, arena, why) : PROBER_ERR_PROTOCOL;
+    err = unpack(&message, &probermesh__wire__request__descriptor, bytes, len, arena, why);
+    if (!err)
+        err = decode_request((pb_request *)message, &request, arena, why);
     if (err)
         goto out;
     *out = request;
@@ -750,8 +751,9 @@ enum prober_error wire_reply_decode(const void *bytes, size_t len, struct wire_r
 
     if (!arena)
         goto out;
-    message = unpack(&probermesh__wire__reply__descriptor, bytes, len, arena, why);
-    err = message ? decode_reply((pb_reply *)message, &reply, arena, why) : PROBER_ERR_PROTOCOL;
+    err = unpack(&message, &probermesh__wire__reply__descriptor, bytes, len, arena, why);
+    if (!err)
+        err = decode_reply((pb_reply *)message, &reply, arena, why);
     if (err)
         goto out;
     *out = reply;
