@@ -4,7 +4,7 @@
 #define DRAIN_NS (10 * CLOCK_NS_PER_MS)
 #define RECEIVE_BUFFER_DEFAULT (8u << 20)
 /* Transmit timestamps cost a quarter more per packet: above this rate AUTO does without. */
-#define KERNEL_STAMPS_MAX_PPS 5000
+#define KERNEL_STAMPS_MAX_PPS 12000
 
 /* ---- targets ---- */
 
