@@ -270,8 +270,9 @@ static void take_stamp(struct icmp_engine *e, struct icmp_station *s,
     if (!f || f->state != ICMP_FLIGHT_OPEN)
         return;
     at_ns = clock_watch_to_mono(&e->clocks, event->real_ns, f->sent_ns, now_ns);
-    /* A number of before the kernel began to count anew names another packet. */
-    if (at_ns + CLOCK_NS_PER_MS >= f->sent_ns && at_ns <= now_ns + CLOCK_NS_PER_MS)
+    /* A number of before the kernel began to count anew names another packet. Our own estimate is no
+     * measure here: while we send we may be preempted for any time. */
+    if (at_ns + CLOCK_NS_PER_MS >= note->before_ns && at_ns <= now_ns + CLOCK_NS_PER_MS)
         f->sent_ns = at_ns;
 }
 

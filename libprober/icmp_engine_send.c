@@ -81,10 +81,13 @@ static uint64_t departure_ns(const struct icmp_engine *e, const struct icmp_depa
     return before_ns + (d->after_ns - d->before_ns) * (4 * i + 1) / (4 * d->count);
 }
 
-static void note_stamp(struct icmp_station *s, uint32_t number, const struct icmp_flight *f)
+static void note_stamp(struct icmp_station *s, uint32_t number, const struct icmp_flight *f,
+                       uint64_t before_ns)
 {
-    s->notes[number % ICMP_ENGINE_NOTES] =
-        (struct stamp_note){.number = number, .slot = f->slot, .generation = f->generation};
+    s->notes[number % ICMP_ENGINE_NOTES] = (struct stamp_note){.before_ns = before_ns,
+                                                               .number = number,
+                                                               .slot = f->slot,
+                                                               .generation = f->generation};
 }
 
 /* Sends n packets from `from` on. What the kernel refuses is unsent, and the rest is tried. */
@@ -95,7 +98,8 @@ static void send_slice(struct icmp_engine *e, struct icmp_station *s, size_t fro
 
         for (size_t i = 0; i < d.count; i++) {
             if (e->stamps)
-                note_stamp(s, d.stamp + (uint32_t)i, s->passengers[from + i]);
+                note_stamp(s, d.stamp + (uint32_t)i, s->passengers[from + i],
+                           d.before_ns - e->clocks.real_offset_ns);
             count_sent(e, s->passengers[from + i], s->late[from + i], departure_ns(e, &d, i));
         }
         from += d.count;

@@ -34,6 +34,7 @@
 #define ICMP_ENGINE_PATTERN 65536
 
 struct stamp_note {
+    uint64_t before_ns; /* monotonic, when the kernel had not been given the packet yet */
     uint32_t number, slot;
     uint16_t generation;
 };

@@ -788,6 +788,25 @@ static void transmit_timestamps_of_the_kernel_replace_the_estimate(void **state)
     assert_int_equal(window(0)->rtt.sum_ns, MS(2) - 400000);
 }
 
+static void a_transmit_timestamp_counts_however_long_the_sender_was_preempted(void **state)
+{
+    struct icmp_engine_config config = given_config();
+    struct icmp_target t = given_target("192.0.2.1", 1, MS(100));
+    struct prober_failure why;
+
+    (void)state;
+    fake_wire_reset();
+    fake_wire.preempted_ns = MS(6);
+    config.timestamps = ICMP_TIMESTAMPS_KERNEL;
+    assert_int_equal(given_engine_with(&config, &why), PROBER_OK);
+    given_add(&t);
+    given_run(5);
+    fake_deliver_stamp(0, fake_wire.sent[0].sent_real_ns + 10000);
+    given_reply(0, 8);
+    given_run(10);
+    assert_int_equal(window(0)->rtt.sum_ns, MS(8) - 10000);
+}
+
 static void settings_out_of_range_are_refused(void **state)
 {
     const struct icmp_target good = given_target("192.0.2.1", 1, MS(100));
@@ -873,6 +892,7 @@ int main(void)
         ENGINE_TEST(a_new_address_is_for_the_next_probe_and_the_old_may_still_answer),
         ENGINE_TEST(a_target_added_in_a_running_window_gets_the_probes_that_are_left),
         ENGINE_TEST(transmit_timestamps_of_the_kernel_replace_the_estimate),
+        ENGINE_TEST(a_transmit_timestamp_counts_however_long_the_sender_was_preempted),
         ENGINE_TEST(settings_out_of_range_are_refused),
         ENGINE_TEST(without_permission_nothing_is_made_and_the_reason_told),
     };

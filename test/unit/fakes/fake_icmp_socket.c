@@ -72,7 +72,7 @@ struct icmp_departed icmp_socket_send(struct icmp_socket *s, const struct icmp_d
 {
     struct icmp_departed d = {.mono_ns = fake_wire.mono_ns,
                               .before_ns = fake_wire.real_ns,
-                              .after_ns = fake_wire.real_ns,
+                              .after_ns = fake_wire.real_ns + fake_wire.preempted_ns,
                               .stamp = s->sent};
 
     for (; d.count < n && fake_wire.refusals == 0; d.count++) {

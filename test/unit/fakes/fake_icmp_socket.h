@@ -26,6 +26,7 @@ struct fake_wire {
     bool denied, lacks_ipv6, stamps;
     uint16_t identifier, previous; /* that the receiver lets pass */
     uint64_t mono_ns, real_ns;     /* what the clocks show while sending */
+    uint64_t preempted_ns;         /* how long the sender did not run in the midst of it */
     size_t opened, closed;
 };
 
