@@ -210,39 +210,6 @@ enum prober_error agentd_settings_load(struct agentd_settings *settings, int arg
     return problems_count(problems) ? PROBER_ERR_SYNTAX : PROBER_OK;
 }
 
-static bool lists_equal(const struct option_list *a, const struct option_list *b)
-{
-    if (a->count != b->count)
-        return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(a->items[i], b->items[i]) != 0)
-            return false;
-    return true;
-}
-
-static bool values_equal(const struct option *option, const void *a, const void *b)
-{
-    const char *x = (const char *)a + option->offset, *y = (const char *)b + option->offset;
-
-    switch (option->type) {
-    case OPTION_BOOL:
-        return *(const bool *)x == *(const bool *)y;
-    case OPTION_CHOICE:
-        return *(const int *)x == *(const int *)y;
-    case OPTION_INT:
-        return *(const int64_t *)x == *(const int64_t *)y;
-    case OPTION_DURATION:
-    case OPTION_SIZE:
-        return *(const uint64_t *)x == *(const uint64_t *)y;
-    case OPTION_LIST:
-        return lists_equal((const struct option_list *)x, (const struct option_list *)y);
-    case OPTION_STRING:
-    case OPTION_SECRET:
-        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
-    }
-    return false;
-}
-
 size_t agentd_settings_changed(const struct agentd_settings *before,
                                const struct agentd_settings *after, bool reloadable,
                                const char **names, size_t max)
@@ -253,7 +220,7 @@ size_t agentd_settings_changed(const struct agentd_settings *before,
         const struct option *option = &agentd_options[i];
 
         if (!!(option->flags & OPTION_RELOADABLE) != reloadable ||
-            values_equal(option, before, after))
+            !options_differ(option, before, after))
             continue;
         if (count < max)
             names[count] = option->name;

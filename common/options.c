@@ -637,3 +637,36 @@ void options_free(const struct option *table, size_t count, void *settings)
         }
     }
 }
+
+static bool lists_differ(const struct option_list *a, const struct option_list *b)
+{
+    if (a->count != b->count)
+        return true;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return true;
+    return false;
+}
+
+bool options_differ(const struct option *option, const void *settings, const void *others)
+{
+    const void *a = (const char *)settings + option->offset;
+    const void *b = (const char *)others + option->offset;
+
+    switch (option->type) {
+    case OPTION_BOOL:
+        return *(const bool *)a != *(const bool *)b;
+    case OPTION_CHOICE:
+        return *(const int *)a != *(const int *)b;
+    case OPTION_STRING:
+    case OPTION_SECRET:
+        return strcmp(*(char *const *)a, *(char *const *)b) != 0;
+    case OPTION_LIST:
+        return lists_differ(a, b);
+    case OPTION_INT:
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        return memcmp(a, b, sizeof(uint64_t)) != 0;
+    }
+    return false;
+}

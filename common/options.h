@@ -80,6 +80,8 @@ enum prober_error options_load(const struct options_source *source, struct probl
 void options_free(const struct option *table, size_t count, void *settings);
 /* The option called `name` (without dashes), or NULL. */
 const struct option *options_find(const struct option *table, size_t count, const char *name);
+/* True when two structs of settings have different values of the option. */
+bool options_differ(const struct option *option, const void *settings, const void *others);
 /* Prints the grouped flags with their defaults to `out`, wrapped to 80 columns. */
 void options_help(const struct option *table, size_t count, FILE *out);
 /* Prints "key: value" of every option that a file may hold, as YAML that the program would read

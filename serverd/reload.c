@@ -95,45 +95,13 @@ enum prober_error reload_open_log(const struct serverd_settings *settings,
     return log_open(&config, why);
 }
 
-static bool lists_differ(const struct option_list *a, const struct option_list *b)
-{
-    if (a->count != b->count)
-        return true;
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(a->items[i], b->items[i]) != 0)
-            return true;
-    return false;
-}
-
-static bool differs(const struct option *o, const void *settings, const void *others)
-{
-    const char *a = (const char *)settings + o->offset, *b = (const char *)others + o->offset;
-
-    switch (o->type) {
-    case OPTION_BOOL:
-        return *(const bool *)a != *(const bool *)b;
-    case OPTION_CHOICE:
-        return *(const int *)(const void *)a != *(const int *)(const void *)b;
-    case OPTION_STRING:
-    case OPTION_SECRET:
-        return strcmp(*(char *const *)(const void *)a, *(char *const *)(const void *)b) != 0;
-    case OPTION_LIST:
-        return lists_differ((const void *)a, (const void *)b);
-    case OPTION_INT:
-    case OPTION_DURATION:
-    case OPTION_SIZE:
-        return memcmp(a, b, sizeof(uint64_t)) != 0;
-    }
-    return false;
-}
-
 /* Settings that wait for a restart keep the value that is in force. */
 static void warn_of_restart(const struct serverd_settings *in_force,
                             const struct serverd_settings *read)
 {
     for (size_t i = 0; i < serverd_options_count; i++)
         if (!(serverd_options[i].flags & OPTION_RELOADABLE) &&
-            differs(&serverd_options[i], in_force, read))
+            options_differ(&serverd_options[i], in_force, read))
             log_warn("this setting changes at the next restart only",
                      LOG_S("setting", serverd_options[i].name));
 }

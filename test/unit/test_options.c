@@ -612,6 +612,36 @@ static void dumped_settings_read_back_as_themselves_without_the_secret(void **st
     free(second);
 }
 
+static void settings_differ_in_the_options_that_were_given_other_values(void **state)
+{
+    static const char *const given[] = {
+        "-agent.region=x",     "-agent.probe.interval=1s", "-log.level=4",
+        "-agent.upgrade",      "-agent.networks=a,c",      "-agent.icmp.network-type=static",
+        "-agent.spool.size=1", "-agent.token=t",           "-any=-1"};
+    struct settings others = {0};
+    struct options_source source = {
+        .table = table, .count = ARRAY_LEN(table), .settings = &others};
+    char *own[ARRAY_LEN(given)];
+    size_t differing = 0;
+
+    (void)state;
+    given_word("-agent.networks=a,b");
+    expect_loaded();
+    for (size_t i = 0; i < ARRAY_LEN(given); i++)
+        own[i] = strdup(given[i]);
+    source.argc = (int)ARRAY_LEN(own);
+    source.argv = own;
+    assert_int_equal(options_load(&source, problems), PROBER_OK);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        assert_false(options_differ(&table[i], &settings, &settings));
+        differing += options_differ(&table[i], &settings, &others);
+    }
+    assert_int_equal(differing, ARRAY_LEN(given));
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        free(own[i]);
+    options_free(table, ARRAY_LEN(table), &others);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -646,6 +676,7 @@ int main(void)
         TEST(a_secret_file_that_is_missing_or_empty_is_told),
         TEST(the_help_stands_in_groups_and_shows_defaults),
         TEST(dumped_settings_read_back_as_themselves_without_the_secret),
+        TEST(settings_differ_in_the_options_that_were_given_other_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
