@@ -17,7 +17,7 @@
 struct policy;
 
 /* Makes a policy of networks ("10.0.0.0/8", "2001:db8::/32", or a bare address). Every malformed
- * one is added to `problems`. Errors: PROBER_ERR_SYNTAX, PROBER_ERR_NOMEM, with *out untouched. */
+ * one is added to `problems`, unless that is NULL. Errors: PROBER_ERR_SYNTAX, PROBER_ERR_NOMEM, with *out untouched. */
 enum prober_error policy_create(struct policy **out, const struct option_list *allow,
                                 const struct option_list *deny, struct problems *problems);
 /* False for an address inside a denied network, or outside all allowed ones when there are any. An

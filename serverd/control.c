@@ -22,7 +22,7 @@ struct control {
     struct control_config config;
     struct control_stats stats;
     struct registry *registry;
-    struct registry_network *networks;
+    struct prober_network *networks;
     struct registry_config limits;
     struct plan_config plan_config;
     struct probe_spec *spec;

@@ -33,7 +33,7 @@
 /* What a reload can change. */
 struct control_change {
     struct registry_config registry;   /* save, forget and context are set by control */
-    struct registry_network *networks; /* [registry.network_count], malloc'd; taken over */
+    struct prober_network *networks;   /* [registry.network_count], malloc'd; taken over */
     struct plan_config plan;
     struct probe_spec *spec;           /* NULL: no file; taken over */
 };

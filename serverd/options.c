@@ -150,10 +150,10 @@ static void check(const struct serverd_settings *s, struct problems *problems)
     if (s->state_dir[0] == '\0')
         problems_add(problems, NULL, 0, "server.state.dir", "must not be empty");
     for (size_t i = 0; i < s->plain_networks.count; i++) {
-        struct registry_network network;
+        struct prober_network network;
         struct prober_failure why;
 
-        if (registry_network_parse(s->plain_networks.items[i], &network, &why))
+        if (prober_network_parse(s->plain_networks.items[i], &network, &why))
             problems_add(problems, NULL, 0, "server.plain.networks", "%s", why.text);
     }
 }

@@ -28,48 +28,6 @@ const char *registry_refusal_text(enum registry_refusal refusal)
                                                                         : "";
 }
 
-/* ---- networks ---- */
-
-enum prober_error registry_network_parse(const char *text, struct registry_network *out,
-                                         struct prober_failure *why)
-{
-    char address[PROBER_ADDR_TEXT_MAX];
-    const char *slash = strchr(text, '/');
-    size_t len = slash ? (size_t)(slash - text) : strlen(text);
-    struct registry_network network;
-    unsigned most;
-
-    if (len >= sizeof(address))
-        return prober_fail(why, PROBER_ERR_SYNTAX, "'%s' is no network such as 192.0.2.0/24", text);
-    memcpy(address, text, len);
-    address[len] = '\0';
-    if (prober_addr_parse(address, &network.address) || network.address.scope)
-        return prober_fail(why, PROBER_ERR_SYNTAX, "'%s' is no network such as 192.0.2.0/24", text);
-    most = network.address.family == PROBER_FAMILY_IPV4 ? 32 : 128;
-    network.bits = most;
-    if (slash) {
-        char *end;
-        unsigned long bits = strtoul(slash + 1, &end, 10);
-
-        if (slash[1] < '0' || slash[1] > '9' || *end || bits > most)
-            return prober_fail(why, PROBER_ERR_SYNTAX, "'%s': the prefix length is 0 to %u", text,
-                               most);
-        network.bits = (unsigned)bits;
-    }
-    *out = network;
-    return PROBER_OK;
-}
-
-static bool network_holds(const struct registry_network *n, const struct prober_addr *a)
-{
-    size_t whole = n->bits / 8;
-    unsigned rest = n->bits % 8;
-    unsigned mask = rest ? 0xffu << (8 - rest) & 0xffu : 0;
-
-    return n->address.family == a->family && memcmp(n->address.bytes, a->bytes, whole) == 0 &&
-           (!rest || (n->address.bytes[whole] & mask) == (a->bytes[whole] & mask));
-}
-
 /* ---- the agents ---- */
 
 static void agent_destroy(struct registry_agent *a)
@@ -272,7 +230,7 @@ static bool may_register(const struct registry *r, const struct prober_addr *a,
     if (peer_class == PROBER_ADDR_LOOPBACK)
         return true;
     for (size_t i = 0; i < r->config.network_count; i++)
-        if (network_holds(&r->config.networks[i], a))
+        if (prober_network_holds(&r->config.networks[i], a))
             return true;
     return false;
 }

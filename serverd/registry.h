@@ -18,19 +18,11 @@
 #include "common/addr.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/network.h"
 #include "common/wire.h"
 #include "serverd/session.h"
 
 #define REGISTRY_ADDRESSES_MAX 2 /* one of each family */
-
-/* A block of addresses, "192.0.2.0/24" or a single address. */
-struct registry_network {
-    struct prober_addr address;
-    unsigned bits;
-};
-/* Errors: PROBER_ERR_SYNTAX with a sentence in *why. */
-enum prober_error registry_network_parse(const char *text, struct registry_network *out,
-                                         struct prober_failure *why);
 
 struct registry_agent {
     struct prober_id id;
@@ -70,7 +62,7 @@ struct registry_config {
     uint64_t clone_ns;     /* a connected agent heard within this is there: its id is taken */
     bool accept_plain;
     size_t agents_max, agents_per_source;
-    const struct registry_network *networks; /* [network_count], borrowed */
+    const struct prober_network *networks; /* [network_count], borrowed */
     size_t network_count;
     /* What the store has to know; either may be NULL. */
     void (*save)(void *context, const struct registry_agent *agent);

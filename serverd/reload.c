@@ -27,7 +27,7 @@ static enum prober_error read_networks(const struct serverd_settings *s,
     if (!change->networks)
         return PROBER_ERR_NOMEM;
     for (size_t i = 0; i < s->plain_networks.count; i++)
-        if (registry_network_parse(s->plain_networks.items[i], &change->networks[i], &why)) {
+        if (prober_network_parse(s->plain_networks.items[i], &change->networks[i], &why)) {
             problems_add(problems, NULL, 0, "server.plain.networks", "%s", why.text);
             return PROBER_ERR_SYNTAX;
         }

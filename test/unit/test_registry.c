@@ -249,12 +249,12 @@ static void an_agent_beside_the_server_may_register_its_global_address(void **st
 
 static void an_allowed_network_opens_its_addresses(void **state)
 {
-    struct registry_network network;
+    struct prober_network network;
     struct registry_config c = config();
     struct registry *r;
 
     (void)state;
-    assert_int_equal(registry_network_parse("198.51.100.0/25", &network, NULL), PROBER_OK);
+    assert_int_equal(prober_network_parse("198.51.100.0/25", &network, NULL), PROBER_OK);
     c.networks = &network;
     c.network_count = 1;
     r = given_registry(&c);
@@ -265,21 +265,6 @@ static void an_allowed_network_opens_its_addresses(void **state)
               1),
         REGISTRY_REFUSED_ADDRESS, "198.51.100.128");
     registry_destroy(r);
-}
-
-static void a_network_that_is_none_is_told(void **state)
-{
-    static const char *const bad[] = {"",          "10.0.0.0/33", "10.0.0.0/",   "10.0.0.0/-1",
-                                      "10.0.0/24", "fd00::/129",  "10.0.0.0/8x", "host/8"};
-    struct registry_network network;
-    struct prober_failure why;
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(registry_network_parse(bad[i], &network, &why), PROBER_ERR_SYNTAX);
-    assert_int_equal(registry_network_parse("fd00::/8", &network, &why), PROBER_OK);
-    assert_int_equal(registry_network_parse("10.0.0.1", &network, &why), PROBER_OK);
-    assert_int_equal(network.bits, 32);
 }
 
 static void plain_links_can_be_refused_altogether(void **state)
@@ -545,7 +530,6 @@ int main(void)
         cmocka_unit_test(a_loopback_address_is_taken_when_given_over_loopback),
         cmocka_unit_test(an_agent_beside_the_server_may_register_its_global_address),
         cmocka_unit_test(an_allowed_network_opens_its_addresses),
-        cmocka_unit_test(a_network_that_is_none_is_told),
         cmocka_unit_test(plain_links_can_be_refused_altogether),
         cmocka_unit_test(a_source_holds_only_so_many_living_agents),
         cmocka_unit_test(a_full_registry_takes_no_more),
