@@ -1,16 +1,12 @@
 #include "agentd/local_web.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "agentd/agent_metrics.h"
 #include "agentd/agent_health.h"
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/web.h"
-
-#define TYPE_TEXT "text/plain; version=0.0.4; charset=utf-8"
-#define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 struct local_web {
     struct local_web_config config; /* immutable */
@@ -22,11 +18,8 @@ static void serve_metrics(struct web_exchange *x, void *context)
 {
     struct local_web *web = context;
     struct agent_metrics_identity identity = {web->agent_id, web->boot_id, web->config.region};
-    const char *accept = web_header(x, "Accept");
-    bool open = accept && strstr(accept, "application/openmetrics-text");
     struct strbuf out = STRBUF_INIT;
-    struct metrics_writer w = {.out = &out,
-                               .format = open ? METRICS_OPENMETRICS : METRICS_PROMETHEUS};
+    struct metrics_writer w = {.out = &out, .format = metrics_negotiate(web_header(x, "Accept"))};
     struct clock_reading now = clock_read();
     struct agent_stats_copy stats;
     struct spool_counts spool;
@@ -36,7 +29,7 @@ static void serve_metrics(struct web_exchange *x, void *context)
     agent_metrics_write(&w, &identity, &stats, &spool, &now);
     metrics_end(&w);
     if (strbuf_ok(&out))
-        web_reply(x, 200, open ? TYPE_OPENMETRICS : TYPE_TEXT, out.bytes, out.len);
+        web_reply(x, 200, metrics_content_type(w.format), out.bytes, out.len);
     else
         web_reply_text(x, 503, "out of memory\n");
     strbuf_free(&out);

@@ -70,4 +70,10 @@ void metrics_end(struct metrics_writer *w);
  * `build_info` names the first: "prober_agent_build_info". */
 void metrics_process(struct metrics_writer *w, const char *build_info);
 
+/* The Content-Type of a format. */
+const char *metrics_content_type(enum metrics_format format);
+/* The format that an Accept header asks for (NULL: none): OpenMetrics when it is named there with
+ * at least the weight of text/plain. */
+enum metrics_format metrics_negotiate(const char *accept);
+
 #endif

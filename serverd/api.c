@@ -217,16 +217,16 @@ static void get_targets(struct web_exchange *x, void *context)
 static void get_metrics(struct web_exchange *x, void *context)
 {
     const struct api *api = context;
-    enum metrics_format format = exposition_negotiate(web_header(x, "Accept"));
+    enum metrics_format format = metrics_negotiate(web_header(x, "Accept"));
     struct aggregate_scrape *scrape =
         aggregate_scrape(api->aggregate, format, web_accepts_gzip(x));
     size_t len;
     const void *bytes = aggregate_scrape_bytes(scrape, &len);
 
     if (aggregate_scrape_is_gzip(scrape))
-        web_reply_encoded(x, 200, exposition_content_type(format), "gzip", bytes, len);
+        web_reply_encoded(x, 200, metrics_content_type(format), "gzip", bytes, len);
     else
-        web_reply(x, 200, exposition_content_type(format), bytes, len);
+        web_reply(x, 200, metrics_content_type(format), bytes, len);
     aggregate_scrape_put(scrape);
 }
 

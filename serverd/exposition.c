@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/addr.h"
 #include "common/array.h"
@@ -570,56 +569,4 @@ out:
     strbuf_free(&r.combined);
     free(r.of_pair);
     return err;
-}
-
-/* ---- content negotiation ---- */
-
-#define OPENMETRICS "application/openmetrics-text"
-#define PLAIN "text/plain"
-
-const char *exposition_content_type(enum metrics_format format)
-{
-    return format == METRICS_OPENMETRICS ? OPENMETRICS "; version=1.0.0; charset=utf-8"
-                                         : PLAIN "; version=0.0.4; charset=utf-8";
-}
-
-/* The weight of a media range's parameters, which start at `at` (";version=1.0.0;q=0.5"). */
-static double weight_in(const char *at, const char *end)
-{
-    while (at < end && *at == ';') {
-        at++;
-        at += strspn(at, " \t");
-        if (strncasecmp(at, "q=", 2) == 0)
-            return strtod(at + 2, NULL);
-        at += strcspn(at, ";,");
-    }
-    return 1;
-}
-
-/* The weight that an Accept header gives to a media type named in it; 0 when it is not (RFC 9110,
- * section 12.5.1). */
-static double weight_of(const char *accept, const char *type)
-{
-    size_t len = strlen(type);
-
-    for (const char *range = accept; *range; range += *range == ',') {
-        const char *end = range + strcspn(range, ",");
-
-        range += strspn(range, " \t");
-        if (strncasecmp(range, type, len) == 0) {
-            const char *parameters = range + len + strspn(range + len, " \t");
-
-            if (*parameters == ';' || parameters == end)
-                return weight_in(parameters, end);
-        }
-        range = end;
-    }
-    return 0;
-}
-
-enum metrics_format exposition_negotiate(const char *accept)
-{
-    double open = accept ? weight_of(accept, OPENMETRICS) : 0;
-
-    return open > 0 && open >= weight_of(accept, PLAIN) ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
 }

@@ -45,10 +45,4 @@ enum prober_error exposition_render(struct strbuf *out, enum metrics_format form
                                     const struct exposition_settings *settings,
                                     const struct exposition_health *health);
 
-/* The Content-Type of a format. */
-const char *exposition_content_type(enum metrics_format format);
-/* The format that an Accept header asks for (NULL: none): OpenMetrics when it is named there with
- * at least the weight of text/plain. */
-enum metrics_format exposition_negotiate(const char *accept);
-
 #endif

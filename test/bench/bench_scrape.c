@@ -155,7 +155,7 @@ static void serve(struct web_exchange *x, void *context)
     size_t len;
     const void *bytes = aggregate_scrape_bytes(scrape, &len);
 
-    web_reply(x, 200, exposition_content_type(METRICS_PROMETHEUS), bytes, len);
+    web_reply(x, 200, metrics_content_type(METRICS_PROMETHEUS), bytes, len);
     aggregate_scrape_put(scrape);
 }
 

@@ -389,40 +389,6 @@ static void openmetrics_ends_with_eof_and_leaves_the_originals_counter_its_name(
                  "# TYPE prober_icmp_duration_seconds_total histogram");
 }
 
-static void openmetrics_is_given_to_who_asks_for_it(void **state)
-{
-    static const struct {
-        const char *accept;
-        enum metrics_format format;
-    } cases[] = {
-        {NULL, METRICS_PROMETHEUS},
-        {"", METRICS_PROMETHEUS},
-        {"*/*", METRICS_PROMETHEUS},
-        {"text/html,application/xhtml+xml,*/*;q=0.8", METRICS_PROMETHEUS},
-        {"text/plain", METRICS_PROMETHEUS},
-        {"application/openmetrics-text", METRICS_OPENMETRICS},
-        {"application/openmetrics-textual", METRICS_PROMETHEUS},
-        {"Application/OpenMetrics-Text; version=1.0.0", METRICS_OPENMETRICS},
-        {"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/"
-         "*;q=0.1",
-         METRICS_OPENMETRICS},
-        {"application/openmetrics-text;q=0.3, text/plain;q=0.5", METRICS_PROMETHEUS},
-        {"text/plain;q=0.5 , application/openmetrics-text;q=0.7", METRICS_OPENMETRICS},
-        {"application/openmetrics-text;q=0", METRICS_PROMETHEUS},
-        {"application/openmetrics-text;q=", METRICS_PROMETHEUS},
-        {",,;q=1,", METRICS_PROMETHEUS},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        if (exposition_negotiate(cases[i].accept) != cases[i].format)
-            fail_msg("wrong format for: %s", cases[i].accept);
-    assert_string_equal(exposition_content_type(METRICS_PROMETHEUS),
-                        "text/plain; version=0.0.4; charset=utf-8");
-    assert_string_equal(exposition_content_type(METRICS_OPENMETRICS),
-                        "application/openmetrics-text; version=1.0.0; charset=utf-8");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -446,7 +412,6 @@ int main(void)
         TEST(every_family_is_told_of_in_the_documentation),
         TEST(both_formats_yield_the_same_series),
         TEST(openmetrics_ends_with_eof_and_leaves_the_originals_counter_its_name),
-        TEST(openmetrics_is_given_to_who_asks_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,9 +216,44 @@ static void both_formats_have_the_same_series(void **state)
         free(series[f]);
 }
 
+static void openmetrics_is_given_to_who_asks_for_it(void **state)
+{
+    static const struct {
+        const char *accept;
+        enum metrics_format format;
+    } cases[] = {
+        {NULL, METRICS_PROMETHEUS},
+        {"", METRICS_PROMETHEUS},
+        {"*/*", METRICS_PROMETHEUS},
+        {"text/html,application/xhtml+xml,*/*;q=0.8", METRICS_PROMETHEUS},
+        {"text/plain", METRICS_PROMETHEUS},
+        {"application/openmetrics-text", METRICS_OPENMETRICS},
+        {"application/openmetrics-textual", METRICS_PROMETHEUS},
+        {"Application/OpenMetrics-Text; version=1.0.0", METRICS_OPENMETRICS},
+        {"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/"
+         "*;q=0.1",
+         METRICS_OPENMETRICS},
+        {"application/openmetrics-text;q=0.3, text/plain;q=0.5", METRICS_PROMETHEUS},
+        {"text/plain;q=0.5 , application/openmetrics-text;q=0.7", METRICS_OPENMETRICS},
+        {"application/openmetrics-text;q=0", METRICS_PROMETHEUS},
+        {"application/openmetrics-text;q=", METRICS_PROMETHEUS},
+        {",,;q=1,", METRICS_PROMETHEUS},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (metrics_negotiate(cases[i].accept) != cases[i].format)
+            fail_msg("wrong format for: %s", cases[i].accept);
+    assert_string_equal(metrics_content_type(METRICS_PROMETHEUS),
+                        "text/plain; version=0.0.4; charset=utf-8");
+    assert_string_equal(metrics_content_type(METRICS_OPENMETRICS),
+                        "application/openmetrics-text; version=1.0.0; charset=utf-8");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_counter_keeps_its_name_in_the_prometheus_format),
         TEST(a_counter_loses_total_in_the_metadata_of_openmetrics_alone),
@@ -231,6 +266,7 @@ int main(void)
         TEST(a_histogram_has_buckets_sum_and_count),
         TEST(a_process_tells_what_it_is_and_uses),
         TEST(both_formats_have_the_same_series),
+        TEST(openmetrics_is_given_to_who_asks_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
