@@ -4,7 +4,7 @@
 #define SEQUENCE_TRIES 8
 /* User timestamps are interpolated over a slice of a batch: small slices bound what a preemption
  * can spoil. */
-#define SLICE_USER 8
+#define SLICE_USER 16
 
 static uint64_t due_ns(const struct icmp_engine *e, const struct icmp_target_state *t)
 {
