@@ -31,7 +31,8 @@
 /* What was seen of a target's probe in a window. */
 struct sight {
     uint64_t out_ns, in_ns; /* by the capture; 0: not seen */
-    uint64_t rtt_ns;        /* by the engine; 0: not received */
+    uint64_t rtt_ns;        /* by the engine */
+    bool received;
 };
 
 static uint32_t first_address, targets;
@@ -117,9 +118,11 @@ static void capture(int fd)
 
 static void on_window(void *context, void *user, const struct icmp_window *w)
 {
+    struct sight *s = &sights[(w->number - 1) * targets + (uint32_t)(uintptr_t)user];
+
     (void)context;
-    if (w->counts.received == 1 && w->number <= WINDOWS)
-        sights[(w->number - 1) * targets + (uint32_t)(uintptr_t)user].rtt_ns = w->rtt.sum_ns;
+    s->received = w->counts.received == 1;
+    s->rtt_ns = w->rtt.sum_ns;
 }
 
 static void on_window_end(void *context, uint32_t number, const struct clock_reading *now)
@@ -189,7 +192,7 @@ static void report(void)
         const struct sight *s = &sights[i];
         uint64_t wire_ns = s->in_ns - s->out_ns;
 
-        if (!s->rtt_ns || !s->out_ns || !s->in_ns)
+        if (!s->received || !s->out_ns || !s->in_ns)
             continue;
         above += s->rtt_ns > wire_ns;
         apart[n++] = s->rtt_ns > wire_ns ? s->rtt_ns - wire_ns : wire_ns - s->rtt_ns;
