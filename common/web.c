@@ -8,10 +8,12 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/listen.h"
+#include "common/socket_owner.h"
 #include "common/strbuf.h"
 
 #define DEFAULT_THREADS 16
@@ -174,12 +176,22 @@ static bool is_foreign_header(const char *name)
     return false;
 }
 
+/* Root, or the user that this server runs as. */
+static bool is_trusted_user(const struct web_exchange *x, const struct prober_addr *peer)
+{
+    uid_t uid;
+
+    return socket_owner(peer, (uint16_t)x->info->remote_port, (uint16_t)x->info->server_port,
+                        &uid) &&
+           (uid == 0 || uid == geteuid());
+}
+
 static bool is_trusted_local(const struct web_exchange *x)
 {
     struct prober_addr peer = web_peer(x);
     unsigned hosts = 0;
 
-    if (!is_loopback(&peer))
+    if (!is_loopback(&peer) || !is_trusted_user(x, &peer))
         return false;
     for (int i = 0; i < x->info->num_headers; i++) {
         const struct mg_header *h = &x->info->http_headers[i];
@@ -237,7 +249,8 @@ static void dispatch(struct web_exchange *x)
             continue;
         if (route->changes && !is_trusted_local(x)) {
             web_reply_text(x, 403,
-                           "changes are taken from this host itself only, without a proxy\n");
+                           "changes are taken from this host itself only, from root or the "
+                           "server's own user, without a proxy\n");
             return;
         }
         x->rest = rest;

@@ -75,7 +75,8 @@ void web_reply_encoded(struct web_exchange *x, int status, const char *type, con
 bool web_accepts_gzip(const struct web_exchange *x);
 
 /* A route with `changes` is answered 403, and the handler not called, unless the peer's address is
- * loopback, Host is a loopback name or literal, and there is no Origin, Referer, Sec-Fetch-*,
- * Forwarded or X-Forwarded-* header: a web page or a proxied caller changes nothing. */
+ * loopback and its socket root's or our own user's, Host is a loopback name or literal, and there is
+ * no Origin, Referer, Sec-Fetch-*, Forwarded or X-Forwarded-* header: a web page, a proxied caller
+ * or another local user changes nothing. */
 
 #endif

@@ -406,6 +406,21 @@ static void a_change_is_taken_from_a_local_caller(void **state)
     assert_status(200);
 }
 
+static void a_change_by_another_user_of_the_host_is_403(void **state)
+{
+    int fd;
+    (void)state;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(seteuid(65534), 0);
+    fd = connect_to("127.0.0.1");
+    assert_int_equal(seteuid(0), 0);
+    send_text(fd, "POST /change HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    read_answer(fd);
+    assert_status(403);
+}
+
 static void a_change_by_a_page_or_through_a_proxy_is_403(void **state)
 {
     static const char *const headers[] = {
@@ -560,6 +575,7 @@ int main(void)
         TEST(a_connection_serves_several_requests),
         TEST(an_ipv6_address_is_served_or_refused_with_the_reason),
         TEST(a_change_is_taken_from_a_local_caller),
+        TEST(a_change_by_another_user_of_the_host_is_403),
         TEST(a_change_by_a_page_or_through_a_proxy_is_403),
         TEST(the_host_of_a_change_must_be_loopback),
         TEST(slow_clients_do_not_block_others_for_long),
