@@ -76,18 +76,6 @@ static enum prober_error take_slot(struct icmp_engine *e, struct icmp_target_sta
     return PROBER_OK;
 }
 
-/* Frees a removed target that nothing refers to any more. */
-void icmp_engine_free_if_unused(struct icmp_engine *e, struct icmp_target_state *t)
-{
-    if (!t->told || t->in_wheel || t->flights > 0)
-        return;
-    e->targets[t->slot] = NULL;
-    if (t->slot < e->free_hint)
-        e->free_hint = t->slot;
-    icmp_caps_leave(e->caps, t->cap);
-    free(t);
-}
-
 /* The first window of a target that is added to a running engine begins with the probe that is due
  * next. */
 static void join(struct icmp_engine *e, struct icmp_target_state *t, uint64_t now_ns)

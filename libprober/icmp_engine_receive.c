@@ -61,6 +61,18 @@ struct icmp_station *icmp_engine_station(struct icmp_engine *e, uint8_t family)
     return NULL;
 }
 
+/* Frees a removed target that nothing refers to any more. */
+void icmp_engine_free_if_unused(struct icmp_engine *e, struct icmp_target_state *t)
+{
+    if (!t->told || t->in_wheel || t->flights > 0)
+        return;
+    e->targets[t->slot] = NULL;
+    if (t->slot < e->free_hint)
+        e->free_hint = t->slot;
+    icmp_caps_leave(e->caps, t->cap);
+    free(t);
+}
+
 void icmp_engine_release(struct icmp_engine *e, struct icmp_flight *f)
 {
     struct icmp_target_state *t = e->targets[f->target];

@@ -84,11 +84,6 @@ struct icmp_engine {
     uint8_t pattern[ICMP_ENGINE_PATTERN];
 };
 
-/* ---- icmp_engine.c ---- */
-
-/* Frees a removed target that nothing refers to any more. */
-void icmp_engine_free_if_unused(struct icmp_engine *e, struct icmp_target_state *t);
-
 /* ---- icmp_engine_send.c ---- */
 
 /* The target has probes to send in the window of this number, from `index` on. */
@@ -115,5 +110,7 @@ void icmp_engine_expire(struct icmp_engine *e, uint64_t now_ns);
 void icmp_engine_end_window(struct icmp_engine *e, struct icmp_target_window *w);
 /* Forgets a probe. */
 void icmp_engine_release(struct icmp_engine *e, struct icmp_flight *f);
+/* Frees a removed target that nothing refers to any more. */
+void icmp_engine_free_if_unused(struct icmp_engine *e, struct icmp_target_state *t);
 
 #endif
