@@ -107,8 +107,7 @@ static void on_window_end(void *context, uint32_t number, const struct clock_rea
     close_batch(r, number);
     r->probing.windows++;
     icmp_engine_counts(r->engine, &r->probing.engine);
-    trouble_engine(&r->trouble, &r->probing.engine);
-    trouble_window_end(&r->trouble);
+    trouble_window_end(&r->trouble, &r->probing.engine, now->mono_ns);
     targets_refresh(r->targets);
 }
 

@@ -5,10 +5,11 @@
 #include "common/array.h"
 #include "common/log.h"
 
-static const struct {
+/* The troubles that windows tell of. */
+static const struct unsent_kind {
     size_t offset; /* of the count in struct icmp_totals */
     const char *begins, *ends;
-} kinds[] = {
+} unsent_kinds[] = {
     {offsetof(struct icmp_totals, unsent_local),
      "the kernel refuses probes (no route, no address, or the interface is down)",
      "the kernel takes all probes again"},
@@ -24,41 +25,64 @@ static const struct {
     {offsetof(struct icmp_totals, unsent_name), "names of targets do not resolve",
      "the names of all targets resolve again"},
 };
+#define DROPS (TROUBLE_KINDS - 1) /* and the one that the engine tells of */
+
+_Static_assert(ARRAY_LEN(unsent_kinds) == DROPS, "every trouble has its place");
 
 void trouble_add(struct trouble *t, const struct icmp_counts *counts)
 {
     icmp_totals_add(&t->window, counts);
 }
 
-void trouble_window_end(struct trouble *t)
-{
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        uint64_t count = *(const uint64_t *)((const char *)&t->window + kinds[i].offset);
-        unsigned bit = 1u << i;
+/* What became of a trouble of which `count` was seen now. */
+enum change { CHANGE_NONE, CHANGE_BEGINS, CHANGE_ENDS };
 
-        if (count && !(t->present & bit))
-            log_warn(kinds[i].begins, LOG_U("unsent", count));
-        else if (!count && (t->present & bit))
-            log_warn(kinds[i].ends);
-        t->present = count ? t->present | bit : t->present & ~bit;
-    }
-    t->window = (struct icmp_totals){0};
+static enum change see(struct trouble_kind *k, uint64_t count, uint64_t now_ns)
+{
+    bool told = k->told;
+
+    if (count)
+        k->seen_ns = now_ns;
+    k->told = count || (told && now_ns - k->seen_ns < TROUBLE_QUIET_NS);
+    return k->told == told ? CHANGE_NONE : k->told ? CHANGE_BEGINS : CHANGE_ENDS;
 }
 
-void trouble_engine(struct trouble *t, const struct icmp_engine_counts *counts)
+static void tell_unsent(struct trouble *t, uint64_t now_ns)
 {
+    for (size_t i = 0; i < ARRAY_LEN(unsent_kinds); i++) {
+        const struct unsent_kind *kind = &unsent_kinds[i];
+        uint64_t count = *(const uint64_t *)((const char *)&t->window + kind->offset);
+        enum change change = see(&t->kinds[i], count, now_ns);
+
+        if (change == CHANGE_BEGINS)
+            log_warn(kind->begins, LOG_U("unsent", count));
+        else if (change == CHANGE_ENDS)
+            log_warn(kind->ends);
+    }
+}
+
+static void tell_engine(struct trouble *t, const struct icmp_engine_counts *counts, uint64_t now_ns)
+{
+    uint64_t drops = counts->receive_drops - t->receive_drops;
+
     if (counts->clock_steps != t->clock_steps)
         log_warn("the wall clock was stepped; replies of that time count as unknown",
                  LOG_U("steps", counts->clock_steps));
     if (counts->suspends != t->suspends)
         log_warn("the machine was suspended; probes of that time count as unknown",
                  LOG_U("suspends", counts->suspends));
-    if (counts->receive_drops != t->receive_drops && !t->dropping)
+    if (see(&t->kinds[DROPS], drops, now_ns) == CHANGE_BEGINS)
         log_warn(
             "the kernel dropped replies for lack of buffer; they count as unknown, not as lost",
             LOG_U("dropped", counts->receive_drops));
-    t->dropping = counts->receive_drops != t->receive_drops;
     t->clock_steps = counts->clock_steps;
     t->suspends = counts->suspends;
     t->receive_drops = counts->receive_drops;
+}
+
+void trouble_window_end(struct trouble *t, const struct icmp_engine_counts *counts, uint64_t now_ns)
+{
+    tell_engine(t, counts, now_ns);
+    tell_unsent(t, now_ns);
+    t->window = (struct icmp_totals){0};
 }

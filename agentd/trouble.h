@@ -2,7 +2,8 @@
  * trouble - says once that probing is in trouble, and once that it is over.
  *
  * Purpose    A log line per change of state, not per failure: an interface that is away for an hour
- *            is two lines.
+ *            is two lines. A trouble is over when it was not seen for TROUBLE_QUIET_NS, so that one
+ *            that comes and goes does not fill the log.
  * Threads    The icmp thread.
  */
 #ifndef AGENTD_TROUBLE_H
@@ -11,21 +12,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/icmp_counts.h"
 #include "libprober/icmp_engine.h"
 
+#define TROUBLE_QUIET_NS (10 * CLOCK_NS_PER_S)
+#define TROUBLE_KINDS 6
+
+/* One kind of trouble. */
+struct trouble_kind {
+    bool told;
+    uint64_t seen_ns; /* last, while it is told */
+};
+
 struct trouble {
-    struct icmp_totals window;                     /* of the window that is coming in */
-    unsigned present;                              /* bits of the troubles that were told */
-    uint64_t clock_steps, suspends, receive_drops; /* that were told */
-    bool dropping;
+    struct icmp_totals window; /* of the window that is coming in */
+    struct trouble_kind kinds[TROUBLE_KINDS];
+    uint64_t clock_steps, suspends, receive_drops; /* that were seen */
 };
 
 /* One target's window came in. */
 void trouble_add(struct trouble *t, const struct icmp_counts *counts);
-/* All targets' windows of one number came in: tells what began or ended. */
-void trouble_window_end(struct trouble *t);
-/* Tells clock steps, suspends and drops since the last call. */
-void trouble_engine(struct trouble *t, const struct icmp_engine_counts *counts);
+/* All targets' windows of one number came in, and the engine counted so much by now: tells what
+ * began or ended. now_ns: monotonic. */
+void trouble_window_end(struct trouble *t, const struct icmp_engine_counts *counts,
+                        uint64_t now_ns);
 
 #endif

@@ -202,7 +202,7 @@ def test_an_interface_that_goes_away_is_told_twice_and_survived(mesh, host):
     mesh.lab.run(host, ["ip", "link", "set", device, "up"], check=True)
     wait_until(lambda: metric(mesh, host, "prober_agent_probes_received_total") > before, 20,
                "answers come again")
-    wait_until(lambda: "the kernel takes all probes again" in agent.log(), 10, "the log says so")
+    wait_until(lambda: "the kernel takes all probes again" in agent.log(), 30, "the log says so")
     assert agent.log().count("the kernel refuses probes") == 1
 
 
