@@ -321,6 +321,11 @@ uint64_t control_step(struct control *c, const struct clock_reading *now, bool *
     return c->plan_due_ns < c->tick_due_ns ? c->plan_due_ns : c->tick_due_ns;
 }
 
+void control_forgive(struct control *c, uint64_t ns)
+{
+    registry_forgive(c->registry, ns);
+}
+
 const struct control_stats *control_stats(const struct control *c)
 {
     return &c->stats;

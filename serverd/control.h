@@ -84,6 +84,9 @@ enum prober_error control_answer(struct control *c, struct control_call *call,
 /* Does what is due at `now`, and returns when (monotonic) to call next. Sets *hint when agents
  * have to be told that there is another plan. */
 uint64_t control_step(struct control *c, const struct clock_reading *now, bool *hint);
+/* The caller was kept from calling for ns, which end now (a stopped process, a starved machine): no
+ * agent dies of that. */
+void control_forgive(struct control *c, uint64_t ns);
 const struct control_stats *control_stats(const struct control *c);
 void control_destroy(struct control *c);
 

@@ -541,6 +541,13 @@ void registry_tick(struct registry *r, uint64_t now_ns, uint64_t now_real_ns)
     }
 }
 
+void registry_forgive(struct registry *r, uint64_t ns)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->agents[i]->alive)
+            r->agents[i]->last_seen_ns += ns;
+}
+
 struct registry_changes registry_take_changes(struct registry *r)
 {
     struct registry_changes changes = r->changes;

@@ -104,6 +104,9 @@ struct registry_agent *registry_call(struct registry *r, struct session *session
 /* Notices who died, lives again, or is to be forgotten. Calls on sessions that others noted there
  * (reports) count. */
 void registry_tick(struct registry *r, uint64_t now_ns, uint64_t now_real_ns);
+/* The server itself stood still for ns, which end now: it could hear nobody, so that much of each
+ * agent's silence says nothing about the agent. */
+void registry_forgive(struct registry *r, uint64_t ns);
 
 /* What changed since the last call of it. */
 struct registry_changes {

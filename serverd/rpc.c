@@ -22,6 +22,8 @@
 #define DEFERRED_MAX 64
 #define DEFER_NS CLOCK_NS_PER_S
 #define DEFER_RETRY_NS (50 * CLOCK_NS_PER_MS)
+/* Longer than any turn of the control thread takes on a machine that works. */
+#define STALL_NS (2 * CLOCK_NS_PER_S)
 #define FAULT_LOG_NS (10 * CLOCK_NS_PER_S)
 
 /* What a peer can get wrong: X(name, label value of the metric). */
@@ -355,6 +357,18 @@ static void apply_change(struct rpc *rpc, struct task *t, const struct clock_rea
     free(t);
 }
 
+/* A turn that took so much longer than it meant to: the whole process stood still. */
+static void forgive_stall(struct rpc *rpc, uint64_t took_ns, uint64_t wait_ns)
+{
+    uint64_t stall_ns = took_ns > wait_ns ? took_ns - wait_ns : 0;
+
+    if (stall_ns < STALL_NS)
+        return;
+    control_forgive(rpc->control, stall_ns);
+    log_warn("the server stood still and heard nobody; that counts against no agent",
+             LOG_D("for", stall_ns));
+}
+
 static void *control_main(void *context)
 {
     struct rpc *rpc = context;
@@ -363,10 +377,11 @@ static void *control_main(void *context)
     bool stopped = false;
 
     while (!stopped) {
-        uint64_t wait_ns = step(rpc);
+        uint64_t began_ns = clock_monotonic_ns(), wait_ns = step(rpc);
         size_t count = queue_pop(rpc->tasks, tasks, BATCH_MAX, wait_ns);
         struct clock_reading now = clock_read();
 
+        forgive_stall(rpc, now.mono_ns - began_ns, wait_ns);
         stopped = count == 0 && atomic_load(&rpc->stopping);
         retry_deferred(rpc, channel, &now);
         for (size_t i = 0; i < count; i++) {

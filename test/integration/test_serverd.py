@@ -180,6 +180,19 @@ def test_a_new_agent_is_in_everybodys_plan_after_one_hint(mesh):
     assert first.sync(revision) == (revision, None)
 
 
+def test_a_server_that_stood_still_does_not_take_its_agents_for_dead(mesh):
+    started(mesh, "-server.series.cache.ratio", "5")
+    first, second = agent(mesh, "a", "10.0.0.1"), agent(mesh, "b", "10.0.0.2")
+    wait_until(lambda: first.sync()[1] == {"b": ["10.0.0.2"]}, 10, "the plan")
+    mesh.server.signal(signal.SIGSTOP)
+    time.sleep(6)  # longer than an agent may be silent
+    mesh.server.signal(signal.SIGCONT)
+    wait_until(lambda: "the server stood still" in mesh.server.log(), 10, "the server goes on")
+    assert first.sync()[1] == {"b": ["10.0.0.2"]}
+    second.sync()
+    assert "is not heard from any more" not in mesh.server.log()
+
+
 def test_a_copy_of_a_state_directory_is_refused(mesh):
     started(mesh)
     first = agent(mesh, "a", "10.0.0.1")

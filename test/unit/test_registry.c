@@ -404,6 +404,24 @@ static void reports_alone_keep_an_agent_alive(void **state)
     registry_destroy(r);
 }
 
+static void an_agent_does_not_die_of_a_time_in_which_the_server_stood_still(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+
+    (void)state;
+    session_put(taken(r, (struct attempt){.agent = 1, .peer = "10.0.0.1"}, S(1)));
+    registry_tick(r, S(10), EPOCH_NS + S(10));
+    registry_forgive(r, S(90));
+    registry_tick(r, S(100), EPOCH_NS + S(100));
+    assert_int_equal(registry_alive(r), 1);
+    registry_tick(r, S(166), EPOCH_NS + S(166));
+    assert_int_equal(registry_alive(r), 1);
+    registry_tick(r, S(167), EPOCH_NS + S(167));
+    assert_int_equal(registry_alive(r), 0);
+    registry_destroy(r);
+}
+
 static void who_is_gone_for_long_is_forgotten_and_its_number_is_not_used_again(void **state)
 {
     struct registry_config c = config();
@@ -538,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_host_that_vanished_and_returns_is_taken),
         cmocka_unit_test(a_silent_agent_dies_and_lives_again_when_it_calls),
         cmocka_unit_test(reports_alone_keep_an_agent_alive),
+        cmocka_unit_test(an_agent_does_not_die_of_a_time_in_which_the_server_stood_still),
         cmocka_unit_test(who_is_gone_for_long_is_forgotten_and_its_number_is_not_used_again),
         cmocka_unit_test(after_a_restart_who_was_alive_has_time_to_call),
         cmocka_unit_test(silence_before_a_restart_counts_towards_forgetting),
