@@ -593,7 +593,8 @@ void uplink_drain(struct uplink *u, uint64_t patience_ns)
     atomic_store(&u->drain_until_ns, clock_monotonic_ns() + patience_ns);
     atomic_store(&u->draining, true);
     wakeup_signal(u->config.wakeup);
-    wakeup_wait(&u->ended, -1, patience_ns);
+    if (!uplink_is_drained(u))
+        wakeup_wait(&u->ended, -1, patience_ns);
     link_client_interrupt(u->config.link); /* a call that is still open has had its time */
     pthread_join(u->thread, NULL);
     u->started = false;
