@@ -40,9 +40,10 @@ typedef void (*link_serve_fn)(void *context, struct link_call *call);
 typedef void (*link_release_fn)(void *context, void *user);
 
 struct link_server_config {
-    const char *listen;       /* "localhost:6000", ":6000", "0.0.0.0:6000", "[::]:6000" */
-    unsigned parallel;        /* requests received at once; 0: 64 */
-    unsigned connections_max; /* further ones are refused and counted; 0: 4096 */
+    const char *listen;            /* "localhost:6000", ":6000", "0.0.0.0:6000", "[::]:6000" */
+    unsigned parallel;             /* requests received at once; 0: 64 */
+    unsigned connections_max;      /* further ones are refused and counted; 0: 4096 */
+    unsigned connections_per_peer; /* the same of one address; 0: no such bound */
     link_serve_fn serve;
     link_release_fn release;
     void *context;
@@ -54,11 +55,13 @@ enum prober_error link_server_open(struct link_server **out,
                                    const struct link_server_config *config,
                                    struct prober_failure *why);
 uint16_t link_server_port(const struct link_server *server);
+/* Changes connections_per_peer; connections that are open stay. Any thread. */
+void link_server_bound_peers(struct link_server *server, unsigned connections_per_peer);
 
 struct link_server_counts {
     uint64_t connections; /* open now */
     uint64_t accepted_total;
-    uint64_t refused_total; /* over connections_max */
+    uint64_t refused_total; /* over connections_max or connections_per_peer */
     uint64_t dropped_total; /* disconnected for misbehaviour: link_call_drop, too many calls at
                                once, a reply that was not taken within 10 s */
     uint64_t requests_total;

@@ -192,6 +192,19 @@ static void free_connection(struct connection_table *t, struct connection *c)
     free(c);
 }
 
+/* The caller holds the lock. A table is walked only when somebody connects. */
+static bool has_room_for(const struct connection_table *t, const struct prober_addr *peer)
+{
+    unsigned held = 0;
+
+    if (t->open >= t->max)
+        return false;
+    for (size_t i = 0; t->per_peer && i < CONNECTION_BUCKETS; i++)
+        for (const struct connection *c = t->buckets[i]; c; c = c->next)
+            held += prober_addr_equal(&c->peer, peer);
+    return t->per_peer == 0 || held < t->per_peer;
+}
+
 static void admit_connection(struct connection_table *t, nng_pipe pipe)
 {
     struct connection *c = calloc(1, sizeof(*c));
@@ -203,7 +216,7 @@ static void admit_connection(struct connection_table *t, nng_pipe pipe)
         c->peer = link_pipe_addr(pipe, NNG_OPT_REMADDR);
     }
     pthread_mutex_lock(&t->lock);
-    if (c && t->open < t->max) {
+    if (c && has_room_for(t, &c->peer)) {
         struct connection **at = find_connection(t, c->pipe);
 
         c->next = *at;

@@ -56,13 +56,13 @@ struct connection {
 struct connection_table {
     pthread_mutex_t lock;
     struct connection *buckets[CONNECTION_BUCKETS];
-    unsigned max;
+    unsigned max, per_peer; /* 0: no bound */
     uint64_t open, accepted, refused, dropped;
     link_release_fn release;
     void *context;
 };
 
-/* max 0: the default. `release` may be NULL. */
+/* max 0: the default; of one peer there is no bound at first. `release` may be NULL. */
 void link_connections_init(struct connection_table *t, unsigned max, link_release_fn release,
                            void *context);
 /* Has nng tell the table of each pipe of the socket. Returns nng's result. */

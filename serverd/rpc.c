@@ -25,6 +25,9 @@
 /* Longer than any turn of the control thread takes on a machine that works. */
 #define STALL_NS (2 * CLOCK_NS_PER_S)
 #define FAULT_LOG_NS (10 * CLOCK_NS_PER_S)
+/* An agent has one connection, and for a moment after a loss the one before. */
+#define CONNECTIONS_PER_AGENT 2
+#define CONNECTIONS_SPARE 16
 
 /* What a peer can get wrong: X(name, label value of the metric). */
 #define FAULTS(X)                                                                                  \
@@ -343,11 +346,19 @@ static uint64_t step(struct rpc *rpc)
     return due_ns > ended_ns ? due_ns - ended_ns : 0;
 }
 
+/* One address must not take every connection there is. */
+static unsigned connections_per_peer(const struct control_change *change)
+{
+    return (unsigned)change->registry.agents_per_source * CONNECTIONS_PER_AGENT +
+           CONNECTIONS_SPARE;
+}
+
 /* What is asked for is planned and published before its asker hears of it. */
 static void apply_change(struct rpc *rpc, struct task *t, const struct clock_reading *now)
 {
     struct apply *apply = t->apply;
 
+    link_server_bound_peers(rpc->server, connections_per_peer(apply->change));
     control_apply(rpc->control, apply->change, now);
     step(rpc);
     pthread_mutex_lock(&apply->lock);
@@ -439,12 +450,13 @@ static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config
 }
 
 static enum prober_error open_server(struct rpc *rpc, const struct rpc_config *config,
-                                     struct prober_failure *why)
+                                     unsigned per_peer, struct prober_failure *why)
 {
     const struct link_server_config server = {
         .listen = config->listen,
         .parallel = PARALLEL,
         .connections_max = config->connections_max,
+        .connections_per_peer = per_peer,
         .serve = serve,
         .release = release_peer,
         .context = rpc,
@@ -486,6 +498,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     enum prober_error err = prober_fail(why, PROBER_ERR_NOMEM, "no memory to serve agents");
     struct clock_reading now = clock_read();
     struct control_config control = config->control;
+    unsigned per_peer = connections_per_peer(change);
     struct rpc *rpc = calloc(1, sizeof(*rpc));
 
     if (!rpc || queue_create(&rpc->calls, QUEUE_CAPACITY) ||
@@ -503,7 +516,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     if (!err)
         err = start_threads(rpc);
     if (!err)
-        err = open_server(rpc, config, why);
+        err = open_server(rpc, config, per_peer, why);
     if (err)
         goto out;
     *out = rpc;
