@@ -107,7 +107,9 @@ def test_loss_is_what_the_path_loses(pair):
     result, = probe(pair, "-count", "300", "-interval", "5ms", "-timeout", "300ms",
                     address)[address]
     lost = pair.stats()["a", "b"]["request.lost"]
-    assert (result["sent"], result["lost"]) == (300, lost)
+    assert result["sent"] + result["unsent"] == 300
+    assert result["unsent"] <= 3, "a busy machine may keep a probe from being sent, not many"
+    assert result["lost"] == lost
 
 
 def test_a_silent_host_fails_with_nulls(pair):
