@@ -144,7 +144,6 @@ enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision,
 
     if (!plan || !seen.slots || !memory)
         goto out;
-    atomic_init(&plan->references, 1);
     random_bytes(&seen.key, sizeof(seen.key));
     plan->revision = revision;
     plan->memory = memory;
@@ -162,15 +161,9 @@ out:
     return err;
 }
 
-struct agent_plan *agent_plan_get(struct agent_plan *plan)
+void agent_plan_destroy(struct agent_plan *plan)
 {
-    atomic_fetch_add(&plan->references, 1);
-    return plan;
-}
-
-void agent_plan_put(struct agent_plan *plan)
-{
-    if (!plan || atomic_fetch_sub(&plan->references, 1) != 1)
+    if (!plan)
         return;
     free(plan->memory);
     free(plan);
@@ -178,7 +171,7 @@ void agent_plan_put(struct agent_plan *plan)
 
 void agent_plan_board_offer(struct agent_plan_board *board, struct agent_plan *plan)
 {
-    agent_plan_put(atomic_exchange(&board->offered, plan));
+    agent_plan_destroy(atomic_exchange(&board->offered, plan));
 }
 
 struct agent_plan *agent_plan_board_take(struct agent_plan_board *board)

@@ -1,9 +1,9 @@
 /*
- * agent_plan - what the server wants probed: immutable, counted, handed over by swapping a pointer.
+ * agent_plan - what the server wants probed: immutable, handed over by swapping a pointer.
  *
  * Threads    A plan never changes once made. The link thread offers it on a plan_board, the icmp
  *            thread takes it there; only the newest matters.
- * Ownership  agent_plan_get and agent_plan_put count references; the last put frees.
+ * Ownership  One owner at a time: who made it, then the board, then who took it down.
  */
 #ifndef AGENTD_AGENT_PLAN_H
 #define AGENTD_AGENT_PLAN_H
@@ -25,7 +25,6 @@ struct agent_plan_target {
 };
 
 struct agent_plan {
-    atomic_uint references;
     uint64_t revision;
     const struct agent_plan_target *targets; /* [target_count]: the ICMP ones, none twice */
     size_t target_count;
@@ -39,8 +38,7 @@ struct agent_plan {
  * Errors: PROBER_ERR_NOMEM. */
 enum prober_error agent_plan_create(struct agent_plan **out, uint64_t revision,
                                     const struct wire_plan *message);
-struct agent_plan *agent_plan_get(struct agent_plan *plan);
-void agent_plan_put(struct agent_plan *plan); /* NULL is fine */
+void agent_plan_destroy(struct agent_plan *plan); /* NULL is fine */
 
 /* A keyed hash of a target and its settings, and whether two are the same in all of them. */
 uint64_t agent_plan_target_hash(const struct agent_plan_target *t, const struct siphash_key *key);
@@ -50,9 +48,9 @@ struct agent_plan_board {
     _Atomic(struct agent_plan *) offered;
 };
 
-/* Puts up a plan (taking over the caller's reference) in place of one that was not taken yet. */
+/* Puts up a plan (taking it over) in place of one that was not taken yet. */
 void agent_plan_board_offer(struct agent_plan_board *board, struct agent_plan *plan);
-/* Takes the plan down, with its reference; NULL when there is no new one. */
+/* Takes the plan down, which is then the caller's; NULL when there is no new one. */
 struct agent_plan *agent_plan_board_take(struct agent_plan_board *board);
 
 #endif

@@ -42,7 +42,7 @@ struct uplink_config {
     struct link_client *link;
     struct wakeup *wakeup; /* signalled by hints, spool, drain */
     /* What we are called and the address that the server sees (family NONE: not known); then the
-     * new plan, with its reference; then the port at which the server gives hints. */
+     * new plan, which is then the callee's; then the port at which the server gives hints. */
     void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
     void (*plan)(void *context, struct agent_plan *plan);
     void (*hints)(void *context, uint16_t port);

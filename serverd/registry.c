@@ -190,11 +190,6 @@ void registry_set_next_number(struct registry *r, uint32_t next)
         r->next_number = next;
 }
 
-uint32_t registry_next_number(const struct registry *r)
-{
-    return r->next_number;
-}
-
 /* ---- hello ---- */
 
 /* What an agent may register of each class of address, beside the one that the server sees. */

@@ -81,7 +81,6 @@ enum prober_error registry_load(struct registry *r, const struct registry_agent 
                                 uint64_t now_ns, uint64_t now_real_ns);
 /* New agents get numbers from `next` on. */
 void registry_set_next_number(struct registry *r, uint32_t next);
-uint32_t registry_next_number(const struct registry *r);
 
 struct registry_caller {
     struct prober_id id, boot;

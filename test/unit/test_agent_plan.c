@@ -30,7 +30,7 @@ static void every_entry_of_a_region_is_kept(void **state)
     assert_string_equal(plan->targets[1].region, "a");
     assert_true(plan->targets[2].control);
     assert_string_equal(plan->targets[4].region, "b");
-    agent_plan_put(plan);
+    agent_plan_destroy(plan);
 }
 
 static void a_target_named_twice_is_probed_once(void **state)
@@ -43,7 +43,7 @@ static void a_target_named_twice_is_probed_once(void **state)
     (void)state;
     assert_int_equal(plan->target_count, 2);
     assert_int_equal(plan->doubles, 2);
-    agent_plan_put(plan);
+    agent_plan_destroy(plan);
 }
 
 static void the_same_target_with_other_settings_is_another_one(void **state)
@@ -59,7 +59,7 @@ static void the_same_target_with_other_settings_is_another_one(void **state)
 
     (void)state;
     assert_int_equal(plan->target_count, 2);
-    agent_plan_put(plan);
+    agent_plan_destroy(plan);
 }
 
 static void kinds_of_a_later_release_are_skipped_and_counted(void **state)
@@ -72,7 +72,7 @@ static void kinds_of_a_later_release_are_skipped_and_counted(void **state)
     (void)state;
     assert_int_equal(plan->target_count, 0);
     assert_int_equal(plan->skipped, 3);
-    agent_plan_put(plan);
+    agent_plan_destroy(plan);
 }
 
 static void settings_are_brought_into_the_ranges_of_the_engine(void **state)
@@ -104,7 +104,7 @@ static void settings_are_brought_into_the_ranges_of_the_engine(void **state)
     assert_int_equal(plan->targets[1].icmp.family, PROBER_FAMILY_IPV4);
     assert_int_equal(plan->targets[2].icmp.payload_size, ICMP_PAYLOAD_MIN);
     assert_int_equal(plan->targets[2].icmp.timeout_ns, 1000000);
-    agent_plan_put(plan);
+    agent_plan_destroy(plan);
 }
 
 static void only_the_newest_plan_is_taken_from_the_board(void **state)
@@ -117,7 +117,7 @@ static void only_the_newest_plan_is_taken_from_the_board(void **state)
     agent_plan_board_offer(&board, second);
     assert_ptr_equal(agent_plan_board_take(&board), second);
     assert_null(agent_plan_board_take(&board));
-    agent_plan_put(second);
+    agent_plan_destroy(second);
 }
 
 int main(void)
