@@ -55,7 +55,7 @@ enum wire_kind { WIRE_KIND_ICMP = 1, WIRE_KIND_HTTP = 2 };
 enum wire_outcome {
     WIRE_APPLIED = 0,
     WIRE_DUPLICATE = 1,     /* applied before under this server boot */
-    WIRE_BACKFILLED = 2,    /* too old for today's counters; recorded apart */
+    WIRE_BACKFILLED = 2,    /* too old for today's counters; recorded apart, now or before */
     WIRE_UNKNOWN_TABLE = 3, /* a target number that was not named: send it again with all names */
     WIRE_INVALID = 4        /* breaks a law of counts; not applied, do not send it again */
 };

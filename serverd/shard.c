@@ -493,7 +493,8 @@ static bool is_settled(struct shard *s, const struct boot *boot, uint64_t sequen
     switch (applied_has(&boot->applied, sequence)) {
     case APPLIED_YES:
         s->counts.duplicate++;
-        *outcome = WIRE_DUPLICATE;
+        *outcome = applied_has(&boot->backfilled, sequence) == APPLIED_YES ? WIRE_BACKFILLED
+                                                                           : WIRE_DUPLICATE;
         return true;
     case APPLIED_UNSURE:
         s->counts.invalid++;
@@ -537,6 +538,7 @@ enum prober_error shard_apply(struct shard *s, const struct session *session,
         return err;
     applied_add(&boot->applied, report->sequence);
     if (is_backfill(s, boot, report)) {
+        applied_add(&boot->backfilled, report->sequence);
         backfill_rows(s, boot, report);
         s->counts.backfilled++;
         *outcome = WIRE_BACKFILLED;

@@ -77,7 +77,8 @@ struct boot {
     struct agent *agent;
     struct source *source;
     struct boot *next; /* of the same source */
-    struct applied applied;
+    struct applied applied;    /* all that was taken, also as backfill */
+    struct applied backfilled; /* of these, what was */
     struct cell *cells; /* [cell_count] */
     size_t cell_count, cell_room;
     struct index by_number;

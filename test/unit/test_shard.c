@@ -556,7 +556,6 @@ static void a_report_older_than_the_expiry_counts_as_backfill_alone(void **state
     report->age_ns = EXPIRY + 1;
     given_arrival(&given, 5, 9);
     assert_int_equal(apply(report, NOW), WIRE_BACKFILLED);
-    assert_int_equal(apply(report, NOW), WIRE_DUPLICATE);
     merge(NOW);
     pair = pair_of("a", "b");
     assert_int_equal(pair->total.sent, 0);
@@ -566,6 +565,27 @@ static void a_report_older_than_the_expiry_counts_as_backfill_alone(void **state
     assert_int_equal(pair->backfilled.lost_timeout, 2);
     assert_int_equal(shard_counts(shard)->points, 0);
     assert_int_equal(shard_counts(shard)->backfilled, 1);
+}
+
+/* Its agent must not believe that the counters took it in. */
+static void a_copy_of_a_backfilled_report_is_told_to_be_backfilled(void **state)
+{
+    struct wire_report *report = given_one(1, fast, 3, 2);
+
+    (void)state;
+    plan(a_to_b, 1);
+    report->age_ns = EXPIRY + 1;
+    assert_int_equal(apply(report, NOW), WIRE_BACKFILLED);
+    assert_int_equal(apply(given_one(2, fast, 3, 0), NOW), WIRE_APPLIED);
+    report = given_one(1, fast, 3, 2);
+    report->age_ns = EXPIRY + SECOND;
+    assert_int_equal(apply(report, NOW + SECOND), WIRE_BACKFILLED);
+    assert_int_equal(apply(given_one(2, fast, 3, 0), NOW + SECOND), WIRE_DUPLICATE);
+    merge(NOW + SECOND);
+    assert_int_equal(pair_of("a", "b")->backfilled.received, 3);
+    assert_int_equal(shard_counts(shard)->backfilled, 1);
+    assert_int_equal(shard_counts(shard)->duplicate, 2);
+    assert_int_equal(outage_count, 1);
 }
 
 static void an_outage_is_told_once_for_each_pair_of_the_report(void **state)
@@ -767,6 +787,7 @@ int main(void)
         TEST(what_nobody_knows_any_more_is_forgotten),
         TEST(a_registered_agents_sequence_numbers_outlive_its_silence),
         TEST(a_report_older_than_the_expiry_counts_as_backfill_alone),
+        TEST(a_copy_of_a_backfilled_report_is_told_to_be_backfilled),
         TEST(an_outage_is_told_once_for_each_pair_of_the_report),
         TEST(a_report_as_old_as_the_expiry_still_counts),
         TEST(a_window_that_is_fresh_still_counts_though_the_expiry_is_shorter),
