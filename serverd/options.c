@@ -136,7 +136,7 @@ static void check_listen(const char *option, const char *text, bool may_be_empty
     if (may_be_empty && text[0] == '\0')
         return;
     if (prober_hostport_split(text, 0, host, &port, &why))
-        problems_add(problems, NULL, 0, option, "'%s': %s", text, why.text);
+        problems_add(problems, NULL, 0, option, "%s", why.text);
 }
 
 static void check(const struct serverd_settings *s, struct problems *problems)

@@ -443,6 +443,11 @@ static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config
     if (err)
         return err;
     err = link_publisher_open(&rpc->publisher, address, &cause);
+    if (err && !config->hint_listen[0])
+        return prober_fail(why, err,
+                           "cannot listen for hints on %s, the port + %d of -server.rpc.listen.addr "
+                           "(-server.hint.listen.addr gives another): %.200s",
+                           address, HINT_PORT_OFFSET, cause.text);
     if (err)
         return prober_fail(why, err, "cannot listen for -server.hint.listen.addr %s: %.300s",
                            address, cause.text);

@@ -361,7 +361,26 @@ static void a_port_in_use_is_told(void **state)
     assert_non_null(strstr(why.text, world.address));
     config.hint_listen = world.address;
     assert_int_equal(rpc_open(&second, &config, &c, &why), PROBER_ERR_IN_USE);
-    assert_non_null(strstr(why.text, "-server.hint.listen.addr"));
+    assert_non_null(strstr(why.text, "cannot listen for -server.hint.listen.addr"));
+}
+
+static void a_hint_port_that_nobody_gave_is_told_by_where_it_comes_from(void **state)
+{
+    struct control_change c = change(true);
+    struct rpc_config config = {.ingest = world.ingest, .control = {.board = world.board}};
+    struct link_publisher *taken;
+    struct prober_failure why;
+    struct rpc *second = NULL;
+    char address[32];
+
+    (void)state;
+    assert_int_equal(link_publisher_open(&taken, "127.0.0.1:0", &why), PROBER_OK);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", link_publisher_port(taken) - 2u);
+    config.listen = address;
+    config.hint_listen = "";
+    assert_int_equal(rpc_open(&second, &config, &c, &why), PROBER_ERR_IN_USE);
+    assert_non_null(strstr(why.text, "the port + 2 of -server.rpc.listen.addr"));
+    link_publisher_close(taken);
 }
 
 int main(void)
@@ -377,6 +396,7 @@ int main(void)
         TEST(an_agent_restarted_in_haste_is_taken),
         TEST(a_copied_identity_is_refused_in_the_end),
         TEST(a_port_in_use_is_told),
+        TEST(a_hint_port_that_nobody_gave_is_told_by_where_it_comes_from),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

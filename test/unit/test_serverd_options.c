@@ -93,7 +93,7 @@ static void what_cannot_work_is_told_with_its_option(void **state)
     assert_refused(WORDS("-server.http.listen.addr", "nonsense"), PROBER_ERR_STATE,
                    "server.http.listen.addr");
     assert_refused(WORDS("-server.rpc.listen.addr", "host:99999"), PROBER_ERR_STATE,
-                   "server.rpc.listen.addr");
+                   "server.rpc.listen.addr: 'host:99999': port 99999 is above 65535");
     assert_refused(WORDS("-server.plain.networks", "10.0.0.0/8,wrong"), PROBER_ERR_STATE, "wrong");
     assert_refused(WORDS("-server.aggregation.interval", "1.5.5s"), PROBER_ERR_SYNTAX,
                    "server.aggregation.interval");
