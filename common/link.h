@@ -109,8 +109,9 @@ void link_client_close(struct link_client *client);
 
 /* ---- hints ---- */
 
+/* connections_max: further ones are refused; 0: 4096. Errors: as link_server_open. */
 enum prober_error link_publisher_open(struct link_publisher **out, const char *listen,
-                                      struct prober_failure *why);
+                                      unsigned connections_max, struct prober_failure *why);
 uint16_t link_publisher_port(const struct link_publisher *publisher);
 /* Publishes a hint of at most LINK_HINT_MAX bytes; never blocks, and may be lost. */
 void link_publisher_send(struct link_publisher *publisher, const void *bytes, size_t len);

@@ -12,7 +12,7 @@ struct link_publisher {
 };
 
 enum prober_error link_publisher_open(struct link_publisher **out, const char *listen,
-                                      struct prober_failure *why)
+                                      unsigned connections_max, struct prober_failure *why)
 {
     struct link_publisher *p = calloc(1, sizeof(*p));
     enum prober_error err;
@@ -21,7 +21,7 @@ enum prober_error link_publisher_open(struct link_publisher **out, const char *l
     if (!p)
         return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     p->sock = (nng_socket)NNG_SOCKET_INITIALIZER;
-    link_connections_init(&p->connections, 0, NULL, NULL);
+    link_connections_init(&p->connections, connections_max, NULL, NULL);
     rc = nng_pub0_open(&p->sock);
     if (!rc)
         rc = link_bound_socket(p->sock, LINK_HINT_MAX);

@@ -442,7 +442,7 @@ static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config
 
     if (err)
         return err;
-    err = link_publisher_open(&rpc->publisher, address, &cause);
+    err = link_publisher_open(&rpc->publisher, address, config->connections_max, &cause);
     if (err && !config->hint_listen[0])
         return prober_fail(why, err,
                            "cannot listen for hints on %s, the port + %d of -server.rpc.listen.addr "

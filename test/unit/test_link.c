@@ -634,7 +634,7 @@ static void a_hint_reaches_who_subscribed(void **state)
     void *hint;
     (void)state;
 
-    assert_int_equal(link_publisher_open(&publisher, "127.0.0.1:0", &why), PROBER_OK);
+    assert_int_equal(link_publisher_open(&publisher, "127.0.0.1:0", 0, &why), PROBER_OK);
     snprintf(address, sizeof(address), "127.0.0.1:%u", link_publisher_port(publisher));
     assert_int_equal(link_subscriber_open(&subscriber, address, note_hint, NULL, &why), PROBER_OK);
     do

@@ -374,7 +374,7 @@ static void a_hint_port_that_nobody_gave_is_told_by_where_it_comes_from(void **s
     char address[32];
 
     (void)state;
-    assert_int_equal(link_publisher_open(&taken, "127.0.0.1:0", &why), PROBER_OK);
+    assert_int_equal(link_publisher_open(&taken, "127.0.0.1:0", 0, &why), PROBER_OK);
     snprintf(address, sizeof(address), "127.0.0.1:%u", link_publisher_port(taken) - 2u);
     config.listen = address;
     config.hint_listen = "";
