@@ -163,7 +163,7 @@ enum prober_error link_server_open(struct link_server **out,
     link_init_monotonic(&s->idle);
     link_connections_init(&s->connections, config->connections_max, config->release,
                           config->context);
-    s->connections.per_peer = config->connections_per_peer;
+    link_connections_bound(&s->connections, config->connections_max, config->connections_per_peer);
     rc = nng_rep0_open(&s->sock);
     if (!rc)
         rc = link_bound_socket(s->sock, LINK_MESSAGE_MAX);
@@ -189,11 +189,10 @@ uint16_t link_server_port(const struct link_server *server)
     return server->port;
 }
 
-void link_server_bound_peers(struct link_server *server, unsigned connections_per_peer)
+void link_server_bound(struct link_server *server, unsigned connections_max,
+                       unsigned connections_per_peer)
 {
-    pthread_mutex_lock(&server->connections.lock);
-    server->connections.per_peer = connections_per_peer;
-    pthread_mutex_unlock(&server->connections.lock);
+    link_connections_bound(&server->connections, connections_max, connections_per_peer);
 }
 
 void link_server_counts(const struct link_server *server, struct link_server_counts *out)

@@ -55,8 +55,9 @@ enum prober_error link_server_open(struct link_server **out,
                                    const struct link_server_config *config,
                                    struct prober_failure *why);
 uint16_t link_server_port(const struct link_server *server);
-/* Changes connections_per_peer; connections that are open stay. Any thread. */
-void link_server_bound_peers(struct link_server *server, unsigned connections_per_peer);
+/* Changes connections_max and connections_per_peer; what is open stays. Any thread. */
+void link_server_bound(struct link_server *server, unsigned connections_max,
+                       unsigned connections_per_peer);
 
 struct link_server_counts {
     uint64_t connections; /* open now */
@@ -113,6 +114,8 @@ void link_client_close(struct link_client *client);
 enum prober_error link_publisher_open(struct link_publisher **out, const char *listen,
                                       unsigned connections_max, struct prober_failure *why);
 uint16_t link_publisher_port(const struct link_publisher *publisher);
+/* Changes connections_max; what is open stays. Any thread. */
+void link_publisher_bound(struct link_publisher *publisher, unsigned connections_max);
 /* Publishes a hint of at most LINK_HINT_MAX bytes; never blocks, and may be lost. */
 void link_publisher_send(struct link_publisher *publisher, const void *bytes, size_t len);
 void link_publisher_close(struct link_publisher *publisher);

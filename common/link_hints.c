@@ -43,6 +43,11 @@ uint16_t link_publisher_port(const struct link_publisher *publisher)
     return publisher->port;
 }
 
+void link_publisher_bound(struct link_publisher *publisher, unsigned connections_max)
+{
+    link_connections_bound(&publisher->connections, connections_max, 0);
+}
+
 void link_publisher_send(struct link_publisher *publisher, const void *bytes, size_t len)
 {
     if (len <= LINK_HINT_MAX)

@@ -311,11 +311,19 @@ void link_connections_clear(struct connection_table *t)
             end_connection(t, t->buckets[i]->pipe);
 }
 
+void link_connections_bound(struct connection_table *t, unsigned max, unsigned per_peer)
+{
+    pthread_mutex_lock(&t->lock);
+    t->max = max ? max : DEFAULT_CONNECTIONS_MAX;
+    t->per_peer = per_peer;
+    pthread_mutex_unlock(&t->lock);
+}
+
 void link_connections_init(struct connection_table *t, unsigned max, link_release_fn release,
                            void *context)
 {
     pthread_mutex_init(&t->lock, NULL);
-    t->max = max ? max : DEFAULT_CONNECTIONS_MAX;
+    link_connections_bound(t, max, 0);
     t->release = release;
     t->context = context;
 }

@@ -65,6 +65,8 @@ struct connection_table {
 /* max 0: the default; of one peer there is no bound at first. `release` may be NULL. */
 void link_connections_init(struct connection_table *t, unsigned max, link_release_fn release,
                            void *context);
+/* Changes the bounds; 0 as above. */
+void link_connections_bound(struct connection_table *t, unsigned max, unsigned per_peer);
 /* Has nng tell the table of each pipe of the socket. Returns nng's result. */
 int link_connections_watch(nng_socket sock, struct connection_table *t);
 /* The pipe's connection, held by one more call; NULL when it has ended or has too many open: then

@@ -25,9 +25,10 @@
 /* Longer than any turn of the control thread takes on a machine that works. */
 #define STALL_NS (2 * CLOCK_NS_PER_S)
 #define FAULT_LOG_NS (10 * CLOCK_NS_PER_S)
-/* An agent has one connection, and for a moment after a loss the one before. */
-#define CONNECTIONS_PER_AGENT 2
-#define CONNECTIONS_SPARE 16
+#define CONNECTIONS_SPARE 64
+/* Of one address: an agent has one, and for a moment after a loss the one before. */
+#define PEER_CONNECTIONS_PER_AGENT 2
+#define PEER_CONNECTIONS_SPARE 16
 
 /* What a peer can get wrong: X(name, label value of the metric). */
 #define FAULTS(X)                                                                                  \
@@ -260,6 +261,20 @@ static void serve(void *context, struct link_call *call)
     }
 }
 
+/* ---- bounds ---- */
+
+static unsigned connections_max(const struct control_change *change)
+{
+    return (unsigned)change->registry.agents_max + CONNECTIONS_SPARE;
+}
+
+/* One address must not take every connection there is. */
+static unsigned connections_per_peer(const struct control_change *change)
+{
+    return (unsigned)change->registry.agents_per_source * PEER_CONNECTIONS_PER_AGENT +
+           PEER_CONNECTIONS_SPARE;
+}
+
 /* ---- the control thread ---- */
 
 /* The connection's session if it is the one that the request names, with a reference. */
@@ -346,19 +361,14 @@ static uint64_t step(struct rpc *rpc)
     return due_ns > ended_ns ? due_ns - ended_ns : 0;
 }
 
-/* One address must not take every connection there is. */
-static unsigned connections_per_peer(const struct control_change *change)
-{
-    return (unsigned)change->registry.agents_per_source * CONNECTIONS_PER_AGENT +
-           CONNECTIONS_SPARE;
-}
-
 /* What is asked for is planned and published before its asker hears of it. */
 static void apply_change(struct rpc *rpc, struct task *t, const struct clock_reading *now)
 {
     struct apply *apply = t->apply;
 
-    link_server_bound_peers(rpc->server, connections_per_peer(apply->change));
+    link_server_bound(rpc->server, connections_max(apply->change),
+                      connections_per_peer(apply->change));
+    link_publisher_bound(rpc->publisher, connections_max(apply->change));
     control_apply(rpc->control, apply->change, now);
     step(rpc);
     pthread_mutex_lock(&apply->lock);
@@ -434,7 +444,7 @@ static enum prober_error hint_address(const struct rpc_config *config, char *out
 }
 
 static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config *config,
-                                        struct prober_failure *why)
+                                        unsigned max, struct prober_failure *why)
 {
     char address[PROBER_HOST_MAX + 16];
     struct prober_failure cause = {PROBER_OK, ""};
@@ -442,7 +452,7 @@ static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config
 
     if (err)
         return err;
-    err = link_publisher_open(&rpc->publisher, address, config->connections_max, &cause);
+    err = link_publisher_open(&rpc->publisher, address, max, &cause);
     if (err && !config->hint_listen[0])
         return prober_fail(why, err,
                            "cannot listen for hints on %s, the port + %d of -server.rpc.listen.addr "
@@ -454,13 +464,13 @@ static enum prober_error open_publisher(struct rpc *rpc, const struct rpc_config
     return PROBER_OK;
 }
 
-static enum prober_error open_server(struct rpc *rpc, const struct rpc_config *config,
+static enum prober_error open_server(struct rpc *rpc, const struct rpc_config *config, unsigned max,
                                      unsigned per_peer, struct prober_failure *why)
 {
     const struct link_server_config server = {
         .listen = config->listen,
         .parallel = PARALLEL,
-        .connections_max = config->connections_max,
+        .connections_max = max,
         .connections_per_peer = per_peer,
         .serve = serve,
         .release = release_peer,
@@ -503,7 +513,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     enum prober_error err = prober_fail(why, PROBER_ERR_NOMEM, "no memory to serve agents");
     struct clock_reading now = clock_read();
     struct control_config control = config->control;
-    unsigned per_peer = connections_per_peer(change);
+    unsigned max = connections_max(change), per_peer = connections_per_peer(change);
     struct rpc *rpc = calloc(1, sizeof(*rpc));
 
     if (!rpc || queue_create(&rpc->calls, QUEUE_CAPACITY) ||
@@ -513,7 +523,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     rpc->ingest = config->ingest;
     rpc->server_boot = control.server_boot;
     atomic_init(&rpc->progress_ns, now.mono_ns);
-    err = open_publisher(rpc, config, why);
+    err = open_publisher(rpc, config, max, why);
     if (err)
         goto out;
     control.hint_port = link_publisher_port(rpc->publisher);
@@ -521,7 +531,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     if (!err)
         err = start_threads(rpc);
     if (!err)
-        err = open_server(rpc, config, per_peer, why);
+        err = open_server(rpc, config, max, per_peer, why);
     if (err)
         goto out;
     *out = rpc;

@@ -24,7 +24,6 @@ struct rpc;
 struct rpc_config {
     const char *listen;
     const char *hint_listen;     /* "": the host of `listen` and its port + 2 */
-    unsigned connections_max;    /* 0: 4096 */
     struct ingest *ingest;
     struct control_config control; /* hint_port is set here */
 };

@@ -154,7 +154,6 @@ static enum prober_error start_rpc(struct server *s, struct problems *problems)
     const struct rpc_config config = {
         .listen = s->settings->rpc_listen,
         .hint_listen = s->settings->hint_listen,
-        .connections_max = (unsigned)s->settings->plain_agents_max + 64,
         .ingest = s->ingest,
         .control =
             {

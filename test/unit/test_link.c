@@ -511,7 +511,24 @@ static void one_address_cannot_take_all_connections(void **state)
     assert_int_equal(call_server(second, "b", SECOND / 5, reply), PROBER_ERR_UNREACHABLE);
     link_server_counts(server, &counts);
     assert_true(counts.refused_total >= 1);
-    link_server_bound_peers(server, 2);
+    link_server_bound(server, 0, 2);
+    assert_int_equal(call_server(second, "b", 10 * SECOND, reply), PROBER_OK);
+    link_client_close(second);
+}
+
+static void the_bound_of_connections_can_be_raised(void **state)
+{
+    const struct link_server_config config = {
+        .listen = "127.0.0.1:0", .connections_max = 1, .serve = echo_call};
+    struct link_client *second;
+    char reply[64];
+    (void)state;
+
+    assert_int_equal(link_server_open(&server, &config, &why), PROBER_OK);
+    given_a_client();
+    assert_int_equal(call_server(client, "a", 10 * SECOND, reply), PROBER_OK);
+    link_server_bound(server, 2, 0);
+    second = a_client_of("127.0.0.1", link_server_port(server));
     assert_int_equal(call_server(second, "b", 10 * SECOND, reply), PROBER_OK);
     link_client_close(second);
 }
@@ -666,6 +683,7 @@ int main(void)
         TEST(garbage_and_oversized_claims_are_disconnected_and_others_served),
         TEST(a_peer_with_too_many_calls_at_once_is_disconnected),
         TEST(connections_over_the_bound_are_refused_and_counted),
+        TEST(the_bound_of_connections_can_be_raised),
         TEST(one_address_cannot_take_all_connections),
         TEST(a_port_in_use_is_told),
         TEST(after_stop_open_calls_are_answered_and_no_new_ones_taken),
