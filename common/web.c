@@ -16,7 +16,7 @@
 #include "common/socket_owner.h"
 #include "common/strbuf.h"
 
-#define DEFAULT_THREADS 16
+#define DEFAULT_THREADS 64
 #define DEFAULT_TIMEOUT_NS UINT64_C(5000000000)
 #define DEFAULT_BODY_MAX (1u << 20)
 /* An idle connection holds a thread for this long; clients open another one without notice. */

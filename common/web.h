@@ -32,7 +32,7 @@ struct web_route {
 
 struct web_config {
     const char *listen;   /* "localhost:6001", ":6001", "[::1]:6001", "0.0.0.0:0" */
-    unsigned threads;     /* 0: 16 */
+    unsigned threads;     /* as many slow clients are borne; 0: 64 */
     uint64_t timeout_ns;  /* a request must arrive within it; 0: 5 s */
     size_t body_max;      /* a longer body is answered 413; 0: 1 MiB */
     void *context;        /* passed to every handler */
