@@ -373,7 +373,7 @@ static void apply_rows(struct shard *s, struct boot *boot, const struct wire_rep
                        uint64_t now_ns)
 {
     const struct wire_icmp_columns *c = &report->icmp;
-    uint64_t ended_ns = now_ns > report->age_ns ? now_ns - report->age_ns : 0;
+    uint64_t ended_ns = now_ns - report->age_ns; /* perhaps before the clock's 0: it wraps */
     size_t from = 0;
 
     for (size_t row = 0; row < report->rows; row++) {

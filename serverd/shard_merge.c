@@ -16,9 +16,15 @@ struct sums {
     uint64_t resolved;
 };
 
+/* Times may lie before the clock's 0, and have wrapped then: only differences mean something. */
+static bool is_later(uint64_t a_ns, uint64_t b_ns)
+{
+    return (int64_t)(a_ns - b_ns) > 0;
+}
+
 static uint64_t age_of(uint64_t ended_ns, uint64_t now_ns)
 {
-    return now_ns > ended_ns ? now_ns - ended_ns : 0;
+    return is_later(now_ns, ended_ns) ? now_ns - ended_ns : 0;
 }
 
 /* ---- arrivals ---- */
@@ -81,10 +87,9 @@ static void merge_cell(struct sums *sums, const struct cell *cell)
         .max_ns = cell->rtt_max_ns,
     };
 
-    w->cells++;
-    w->failed_cells += c->received == 0 && (lost > 0 || (c->sent == 0 && c->unsent_name > 0));
-    if (cell->ended_ns > w->ended_ns)
+    if (w->cells++ == 0 || is_later(cell->ended_ns, w->ended_ns))
         w->ended_ns = cell->ended_ns;
+    w->failed_cells += c->received == 0 && (lost > 0 || (c->sent == 0 && c->unsent_name > 0));
     icmp_totals_add(&w->counts, c);
     if (c->received > 0)
         moments_merge(&w->rtt, &rtt);

@@ -458,6 +458,27 @@ static void age_counts_from_the_end_of_the_window_at_the_agent(void **state)
     assert_int_equal(merged.lag_ns, 0);
 }
 
+/* The clock counts from the host's start, and the window is older. */
+static void a_window_from_before_the_hosts_start_keeps_its_age(void **state)
+{
+    struct wire_report *report = given_one(1, fast, 3, 0);
+
+    (void)state;
+    report->age_ns = 20 * SECOND;
+    apply(report, SECOND);
+    merge(SECOND);
+    assert_int_equal(pair_of("a", "b")->age_ns, 20 * SECOND);
+    merge(15 * SECOND);
+    assert_int_equal(pair_of("a", "b")->age_ns, 34 * SECOND);
+    report = given_one(2, slow, 1, 0);
+    report->age_ns = 10 * SECOND;
+    report->target = &(uint32_t){2};
+    apply(report, 16 * SECOND);
+    merge(16 * SECOND);
+    assert_int_equal(pair_of("a", "b")->window.cells, 1);
+    assert_int_equal(pair_of("a", "b")->age_ns, 10 * SECOND);
+}
+
 static void gauges_stay_until_the_pair_expires_and_counters_as_long_as_it_is_planned(void **state)
 {
     (void)state;
@@ -780,6 +801,7 @@ int main(void)
         TEST(controls_stay_hidden),
         TEST(a_stale_window_does_not_mix_with_a_fresh_one),
         TEST(age_counts_from_the_end_of_the_window_at_the_agent),
+        TEST(a_window_from_before_the_hosts_start_keeps_its_age),
         TEST(gauges_stay_until_the_pair_expires_and_counters_as_long_as_it_is_planned),
         TEST(without_an_expiry_gauges_stay),
         TEST(a_planned_pair_has_counters_at_zero_before_any_report),
