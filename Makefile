@@ -7,6 +7,10 @@ SANITIZE ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+# The one C++ source is compiled by the sister of the C compiler.
+ifeq ($(origin CXX),default)
+CXX := $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(CC)))
+endif
 
 comma   := ,
 # Each compiler and sanitizer has a tree of its own, so that no object is built twice in one.
@@ -14,7 +18,8 @@ variant := $(filter-out gcc,$(notdir $(firstword $(CC))))$(if $(SANITIZE),-$(sub
 O       ?= build$(if $(variant),/$(patsubst -%,%,$(variant)))
 
 cflags_lib := $(shell pkg-config --cflags libprotobuf-c libcjson libcurl libcares sqlite3 zlib yaml-0.1 2>/dev/null)
-libs_lib   := -lnng -lprotobuf-c -lcjson -lyaml -lcurl -lcares -lsqlite3 -lcivetweb -lz -lpthread -lm
+libs_lib   := -lnng -lprotobuf-c -lcjson -lyaml -lcurl -lcares -lsqlite3 -lcivetweb -lz \
+              -lre2 -lstdc++ -lpthread -lm
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
@@ -37,9 +42,12 @@ endif
 CFLAGS  ?= -O2 -g
 cflags  := -std=gnu11 -D_GNU_SOURCE -DPROBER_VERSION='"$(VERSION)"' -I. -I$(O)/gen $(cflags_lib) \
            -ffile-prefix-map=$(CURDIR)=. -fno-omit-frame-pointer $(warnings) $(hardening) $(sanitizer) $(CFLAGS)
+cxxflags := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,-std=gnu++17 $(filter-out -std=gnu11,$(cflags))) \
+            -fno-exceptions -fno-rtti
 ldflags := $(ldhardening) $(sanitizer) $(LDFLAGS)
 
-objects = $(patsubst %.c,$(O)/%.o,$(filter-out %/main.c %/forwarder.c,$(wildcard $(1)/*.c)))
+objects = $(patsubst %.c,$(O)/%.o,$(filter-out %/main.c %/forwarder.c,$(wildcard $(1)/*.c))) \
+          $(patsubst %.cc,$(O)/%.o,$(wildcard $(1)/*.cc))
 
 wire_c := $(O)/gen/probermesh.pb-c.c
 libcommon     := $(O)/libcommon.a
@@ -72,12 +80,16 @@ help:
 
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(subst ','\'',$(cflags) $(ldflags))' | cmp -s - $@ || echo '$(CC) $(subst ','\'',$(cflags) $(ldflags))' > $@
+	@echo '$(CC) $(CXX) $(subst ','\'',$(cflags) $(ldflags))' | cmp -s - $@ || \
+	    echo '$(CC) $(CXX) $(subst ','\'',$(cflags) $(ldflags))' > $@
 FORCE:
 
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(CC) $(cflags) -MMD -MP -c -o $@ $<
+$(O)/%.o: %.cc $(O)/flags
+	@mkdir -p $(@D)
+	$(CXX) $(cxxflags) -MMD -MP -c -o $@ $<
 
 $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: common/wire/%.proto
 	@mkdir -p $(@D)
