@@ -1,6 +1,7 @@
 #include "test/unit/unit.h"
 
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -74,9 +75,9 @@ static void another_users_connection_is_theirs(void **state)
     if (geteuid() != 0)
         skip();
     given_listener("127.0.0.1");
-    assert_int_equal(seteuid(NOBODY), 0);
+    setfsuid(NOBODY);
     given_connection("127.0.0.1");
-    assert_int_equal(seteuid(0), 0);
+    setfsuid(0);
     found = socket_owner(&peer, peer_port, port, &uid);
     assert_true(found);
     assert_int_equal(uid, NOBODY);
