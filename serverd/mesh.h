@@ -22,7 +22,7 @@
 /* What the gauges of a pair are made of: its windows that are fresh (younger than 2 x probe
  * interval + timeout), or, while the pair is not expired, the last ones that were. */
 struct mesh_window {
-    uint64_t ended_ns;             /* monotonic, wraps below 0: when the youngest's last probe ended */
+    uint64_t ended_ns;             /* monotonic, wraps below 0: the youngest's last probe */
     uint64_t cells;                /* (agent, target) windows that were merged */
     uint64_t failed_cells;         /* nothing received and something lost, or no address */
     struct icmp_totals counts;     /* their sum */
