@@ -53,10 +53,7 @@ static void apply(struct shard *shard, const struct known *known, const struct w
 
     must(shard_apply(shard, &session, report, NOW, &first) == PROBER_OK);
     must(shard_apply(shard, &session, report, NOW, &second) == PROBER_OK);
-    if (first == WIRE_APPLIED || first == WIRE_BACKFILLED)
-        must(second == WIRE_DUPLICATE);
-    else
-        must(second == first);
+    must(second == (first == WIRE_APPLIED ? WIRE_DUPLICATE : first));
     check_pairs(shard, known, first == WIRE_APPLIED);
 }
 
