@@ -108,7 +108,7 @@ def test_loss_is_what_the_path_loses(pair):
                     address)[address]
     lost = pair.stats()["a", "b"]["request.lost"]
     assert result["sent"] + result["unsent"] == 300
-    assert result["unsent"] <= 3, "a busy machine may keep a probe from being sent, not many"
+    assert result["unsent"] <= 30, "a busy machine may keep a probe from being sent, not many"
     assert result["lost"] == lost
 
 

@@ -16,7 +16,7 @@ KNOWN_LINT = ("prober_icmp_duration_seconds_total", "prober_server_receive_point
 
 # Serves the metrics as to a client that knows the text format only.
 TEXT_ONLY = """
-import http.server, urllib.request
+import http.server, socketserver, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with urllib.request.urlopen("http://10.77.0.1:6001/metrics") as page:
@@ -26,7 +26,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.end_headers()
         self.wfile.write(body)
-http.server.ThreadingHTTPServer(("10.77.0.1", 6101), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        socketserver.TCPServer.server_bind(self)  # without asking DNS for our name
+        self.server_name, self.server_port = self.server_address
+Server(("10.77.0.1", 6101), Handler).serve_forever()
 """
 
 
@@ -65,9 +69,11 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else 0
 
     def wait_for_scrapes(self, count):
+        counted = 'min(count_over_time(up{job=~"probermesh|text"}[5m]))'
+
         def scraped():
             try:
-                return self.value(f'min(count_over_time(up{{job=~"probermesh|text"}}[5m]))') >= count
+                return self.get("/-/ready")[0] == 200 and self.value(counted) >= count
             except OSError:
                 return False
         lablib.wait_until(scraped, 60, lambda: f"{count} scrapes; " + lablib.last_lines(self.daemon.log()))
