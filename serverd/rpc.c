@@ -395,14 +395,16 @@ static void *control_main(void *context)
     struct rpc *rpc = context;
     struct channel *channel = rpc->channel;
     void *tasks[BATCH_MAX];
+    uint64_t turn_ns = clock_monotonic_ns();
     bool stopped = false;
 
     while (!stopped) {
-        uint64_t began_ns = clock_monotonic_ns(), wait_ns = step(rpc);
+        uint64_t wait_ns = step(rpc);
         size_t count = queue_pop(rpc->tasks, tasks, BATCH_MAX, wait_ns);
         struct clock_reading now = clock_read();
 
-        forgive_stall(rpc, now.mono_ns - began_ns, wait_ns);
+        forgive_stall(rpc, now.mono_ns - turn_ns, wait_ns);
+        turn_ns = now.mono_ns;
         stopped = count == 0 && atomic_load(&rpc->stopping);
         retry_deferred(rpc, channel, &now);
         for (size_t i = 0; i < count; i++) {
