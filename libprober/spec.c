@@ -8,11 +8,14 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/duration.h"
+#include "common/strbuf.h"
 #include "common/utf8.h"
 #include "common/yaml.h"
+#include "libprober/http_url.h"
 
 #define INTERVAL_MAX_NS (3600 * CLOCK_NS_PER_S)
 #define TIMEOUT_MAX_NS (60 * CLOCK_NS_PER_S)
+#define HTTP_TIMEOUT_MAX_NS (3600 * CLOCK_NS_PER_S)
 #define KEY_MAX 96
 
 /* One reading of a probe file. */
@@ -172,11 +175,10 @@ static const char *fault_of_http_target(const char *target)
     return NULL;
 }
 
-static void skip_block(struct reader *r, const struct setting *s, struct probe_entry *out)
+static void read_http_block(struct reader *r, const struct setting *s, struct probe_entry *out)
 {
-    (void)r;
-    (void)s;
-    (void)out;
+    if (http_spec_read(&out->http, r->doc, s->node, s->key, r->problems) == PROBER_ERR_NOMEM)
+        r->no_memory = true;
 }
 
 /* The name of a kind is also the key of its block of settings. */
@@ -186,7 +188,7 @@ static const struct kind {
     const char *(*fault_of_target)(const char *target);
 } kinds[PROBE_KIND_COUNT] = {
     [PROBE_ICMP] = {"icmp", read_icmp_block, fault_of_icmp_target},
-    [PROBE_HTTP] = {"http", skip_block, fault_of_http_target},
+    [PROBE_HTTP] = {"http", read_http_block, fault_of_http_target},
 };
 
 const char *probe_kind_name(enum probe_kind kind)
@@ -311,24 +313,114 @@ static void read_targets(struct reader *r, const struct setting *s, struct probe
 
 /* ---- entries ---- */
 
-static void read_region(struct reader *r, const struct setting *s, struct probe_entry *entry)
+/* Why a node cannot be the name of a region or an entry, or NULL. */
+static const char *fault_of_name(const struct yaml_node *node)
 {
-    char *copy;
+    if (yaml_kind(node) != YAML_SCALAR)
+        return "expected a name";
+    if (yaml_len(node) > PROBE_SPEC_REGION_MAX)
+        return "a name has at most 128 bytes";
+    if (!is_clean(yaml_text(node), yaml_len(node), true))
+        return "a name has no control characters";
+    return NULL;
+}
+
+static void read_name(struct reader *r, const struct setting *s, char **out)
+{
+    const char *fault = fault_of_name(s->node);
 
     if (yaml_is_null(s->node))
         return;
-    if (yaml_kind(s->node) != YAML_SCALAR) {
-        complain(r, s, "expected the name of a region");
-    } else if (yaml_len(s->node) > PROBE_SPEC_REGION_MAX) {
-        complain(r, s, "a region's name has at most 128 bytes");
-    } else if (!is_clean(yaml_text(s->node), yaml_len(s->node), true)) {
-        complain(r, s, "a region's name has no control characters");
-    } else {
-        copy = strdup(yaml_text(s->node));
-        r->no_memory = r->no_memory || !copy;
-        free(entry->region);
-        entry->region = copy;
+    if (fault) {
+        complain(r, s, fault);
+        return;
     }
+    free(*out);
+    *out = strdup(yaml_text(s->node));
+    r->no_memory = r->no_memory || !*out;
+}
+
+/* Compiles the regexp of a source so that it matches whole names; false after complaining. */
+static bool compile_source(struct reader *r, const struct setting *s, struct probe_source *out)
+{
+    struct strbuf whole = STRBUF_INIT;
+    struct prober_failure why;
+    enum prober_error err = PROBER_ERR_NOMEM;
+
+    strbuf_printf(&whole, "^(?:%s)$", out->text + 2);
+    if (strbuf_ok(&whole))
+        err = regex_create(&out->regex, out->text + 2, &why); /* alone: "a)|(b" is a fault */
+    if (!err) {
+        regex_destroy(out->regex);
+        out->regex = NULL;
+        err = regex_create(&out->regex, whole.bytes, &why);
+    }
+    strbuf_free(&whole);
+    if (err == PROBER_ERR_NOMEM)
+        r->no_memory = true;
+    else if (err)
+        yaml_problem(r->problems, r->doc, s->node, s->key, "not a regular expression: %s",
+                     why.text);
+    return !err;
+}
+
+static void read_source(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    const char *fault = yaml_is_null(s->node) ? "expected a name" : fault_of_name(s->node);
+    struct probe_source *source = &entry->sources[entry->source_count];
+
+    if (fault) {
+        complain(r, s, fault);
+        return;
+    }
+    source->text = strdup(yaml_text(s->node));
+    if (!source->text) {
+        r->no_memory = true;
+        return;
+    }
+    entry->source_count++;
+    if (strncmp(source->text, "=~", 2) == 0)
+        compile_source(r, s, source);
+}
+
+static void read_sources(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    size_t count = yaml_count(s->node);
+
+    if (yaml_is_null(s->node))
+        return;
+    if (entry->kind != PROBE_HTTP)
+        complain(r, s, "only for entries whose prober_type is http");
+    else if (yaml_kind(s->node) != YAML_SEQUENCE || count == 0 || count > PROBE_SPEC_SOURCES_MAX)
+        complain(r, s, "expected a list of 1 to 1000 names of regions, or =~ and a regexp");
+    else if (!(entry->sources = calloc(count, sizeof(*entry->sources))))
+        r->no_memory = true;
+    for (size_t i = 0; entry->sources && i < count; i++) {
+        struct setting item = {.node = yaml_item(s->node, i)};
+
+        snprintf(item.key, sizeof(item.key), "%.70s[%zu]", s->key, i);
+        read_source(r, &item, entry);
+    }
+}
+
+static void read_region(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    read_name(r, s, &entry->region);
+}
+
+static void read_entry_name(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    read_name(r, s, &entry->name);
+}
+
+static void read_entry_timeout(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    if (yaml_is_null(s->node))
+        return;
+    if (entry->kind == PROBE_HTTP)
+        read_duration(r, s, HTTP_TIMEOUT_MAX_NS, &entry->timeout_ns);
+    else
+        complain(r, s, "only for entries whose prober_type is http; others have it in their block");
 }
 
 /* A block of settings belongs to one kind; under another it would be read and never used. */
@@ -346,19 +438,30 @@ static void read_block(struct reader *r, const struct setting *s, enum probe_kin
         kinds[kind].read_block(r, s, entry);
 }
 
+static const struct entry_key {
+    const char *name;
+    void (*read)(struct reader *r, const struct setting *s, struct probe_entry *entry);
+} entry_keys[] = {
+    {"name", read_entry_name}, {"region", read_region},         {"source_regions", read_sources},
+    {"targets", read_targets}, {"timeout", read_entry_timeout},
+};
+
 static void read_entry_key(struct reader *r, const char *name, const struct setting *s,
                            struct probe_entry *entry)
 {
     enum probe_kind kind;
 
-    if (strcmp(name, "region") == 0)
-        read_region(r, s, entry);
-    else if (strcmp(name, "targets") == 0)
-        read_targets(r, s, entry);
-    else if (find_kind(name, &kind))
+    for (size_t i = 0; i < ARRAY_LEN(entry_keys); i++)
+        if (strcmp(entry_keys[i].name, name) == 0) {
+            entry_keys[i].read(r, s, entry);
+            return;
+        }
+    if (find_kind(name, &kind))
         read_block(r, s, kind, entry);
     else if (strcmp(name, "prober_type") != 0)
-        complain(r, s, "unknown key; known are prober_type, region, targets, icmp and http");
+        complain(r, s,
+                 "unknown key; known are prober_type, name, region, source_regions, targets, "
+                 "timeout, icmp and http");
 }
 
 static void read_entry(struct reader *r, const struct setting *s, struct probe_entry *entry)
@@ -366,9 +469,11 @@ static void read_entry(struct reader *r, const struct setting *s, struct probe_e
     const struct yaml_node *type = yaml_get(s->node, "prober_type");
     struct setting where = *s;
 
-    *entry = (struct probe_entry){
-        .icmp = icmp_spec_default(), .line = yaml_line(s->node), .region = strdup("")};
-    r->no_memory = r->no_memory || !entry->region;
+    *entry = (struct probe_entry){.icmp = icmp_spec_default(),
+                                  .line = yaml_line(s->node),
+                                  .name = strdup(""),
+                                  .region = strdup("")};
+    r->no_memory = r->no_memory || !entry->region || !entry->name;
     if (yaml_kind(s->node) != YAML_MAPPING) {
         complain(r, s, "expected a mapping with prober_type, region and targets");
         return;
@@ -388,6 +493,8 @@ static void read_entry(struct reader *r, const struct setting *s, struct probe_e
         strncat(where.key, ".targets", sizeof(where.key) - strlen(where.key) - 1);
         complain(r, &where, "an entry needs targets");
     }
+    if (entry->kind == PROBE_HTTP && !entry->http && http_spec_create(&entry->http))
+        r->no_memory = true;
 }
 
 static void read_entries(struct reader *r, const struct yaml_node *list, struct probe_spec *spec)
@@ -489,8 +596,54 @@ void probe_spec_destroy(struct probe_spec *spec)
         for (size_t j = 0; j < entry->target_count; j++)
             free(entry->targets[j]);
         free(entry->targets);
+        for (size_t j = 0; j < entry->source_count; j++) {
+            free(entry->sources[j].text);
+            regex_destroy(entry->sources[j].regex);
+        }
+        free(entry->sources);
+        http_spec_destroy(entry->http);
         free(entry->region);
+        free(entry->name);
     }
     free(spec->entries);
     free(spec);
+}
+
+static bool source_is(const struct probe_source *source, const char *region)
+{
+    struct regex_subject subject;
+    bool matched;
+
+    if (!source->regex)
+        return strcmp(source->text, region) == 0;
+    if (regex_subject_init(&subject, region, strlen(region)))
+        return false;
+    matched = regex_matches(source->regex, &subject);
+    regex_subject_free(&subject);
+    return matched;
+}
+
+bool probe_entry_takes_source(const struct probe_entry *entry, const char *region)
+{
+    for (size_t i = 0; i < entry->source_count; i++)
+        if (source_is(&entry->sources[i], region))
+            return true;
+    return entry->source_count == 0;
+}
+
+static bool holds_user(const char *target)
+{
+    struct http_url url;
+
+    return strchr(target, '@') && (http_url_parse(target, &url, NULL) || url.has_user);
+}
+
+bool probe_entry_is_confidential(const struct probe_entry *entry)
+{
+    if (entry->http && http_spec_is_confidential(entry->http))
+        return true;
+    for (size_t i = 0; entry->kind == PROBE_HTTP && i < entry->target_count; i++)
+        if (holds_user(entry->targets[i]))
+            return true;
+    return false;
 }

@@ -2,20 +2,22 @@
  * spec - what to probe and how: the probe file, and the settings of each kind of probe.
  *
  * Purpose    Reads the probe file (root key prober_configs). All faults are reported, each with
- *            file:line:key. Every entry is kept, also several of one region and kind. The settings
- *            of HTTP entries belong to a later release: they are kept without their http block.
+ *            file:line:key. Every entry is kept, also several of one region and kind.
  * Threads    A spec belongs to one thread while it is made, then is read by many.
  * Ownership  A probe_spec owns its entries and texts.
  */
 #ifndef LIBPROBER_SPEC_H
 #define LIBPROBER_SPEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/addr.h"
 #include "common/error.h"
 #include "common/problems.h"
+#include "common/regex.h"
+#include "libprober/http_spec.h"
 
 /* Kinds of probe; their names ("icmp", "http") and parsers are a table in spec.c. */
 enum probe_kind { PROBE_ICMP, PROBE_HTTP, PROBE_KIND_COUNT };
@@ -24,7 +26,8 @@ const char *probe_kind_name(enum probe_kind kind);
 
 #define PROBE_SPEC_TARGETS_MAX 200000 /* in all entries together */
 #define PROBE_SPEC_TARGET_MAX 2048    /* bytes of a target */
-#define PROBE_SPEC_REGION_MAX 128     /* bytes of a region's name */
+#define PROBE_SPEC_REGION_MAX 128     /* bytes of a region's name, and of an entry's */
+#define PROBE_SPEC_SOURCES_MAX 1000   /* in the source_regions of an entry */
 
 #define ICMP_SPEC_PAYLOAD_DEFAULT 64
 #define ICMP_SPEC_PAYLOAD_MIN 24
@@ -43,12 +46,23 @@ struct icmp_spec {
 /* The settings of an ICMP entry without an icmp block. */
 struct icmp_spec icmp_spec_default(void);
 
+/* One of the regions whose agents probe an entry. */
+struct probe_source {
+    char *text;          /* as written: a region's name, or "=~" and a regexp */
+    struct regex *regex; /* which matches the whole name; NULL: the text is the name */
+};
+
 struct probe_entry {
     enum probe_kind kind;
+    char *name;     /* for one-shot probes; may be "" */
     char *region;   /* of the targets; may be "" */
     char **targets; /* [target_count], as written, each once */
     size_t target_count;
-    struct icmp_spec icmp; /* of PROBE_ICMP */
+    struct probe_source *sources; /* [source_count]; none: agents of any region */
+    size_t source_count;          /* 0 with PROBE_ICMP */
+    struct icmp_spec icmp;        /* of PROBE_ICMP */
+    struct http_spec *http;       /* of PROBE_HTTP, never NULL then */
+    uint64_t timeout_ns;          /* of PROBE_HTTP, up to 1 h; 0: the agent's */
     int line;
 };
 
@@ -63,5 +77,11 @@ enum prober_error probe_spec_read_file(struct probe_spec **out, const char *path
 enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name, const char *text,
                                        size_t len, struct problems *problems);
 void probe_spec_destroy(struct probe_spec *spec);
+
+/* True when source_regions lets agents of `region` probe the entry. */
+bool probe_entry_takes_source(const struct probe_entry *entry, const char *region);
+/* True when the entry must not pass over a link that others can read or forge: its http block is
+ * confidential, or a target holds user information. */
+bool probe_entry_is_confidential(const struct probe_entry *entry);
 
 #endif

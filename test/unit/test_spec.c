@@ -95,6 +95,11 @@ static void the_originals_sample_file_loads(void **state)
     assert_int_equal(spec->entries[0].kind, PROBE_HTTP);
     assert_string_equal(spec->entries[0].region, "project-01");
     assert_string_equal(spec->entries[0].targets[0], "http://www.baidu.com");
+    assert_int_equal(spec->entries[0].http->valid_status_codes.items[1], 201);
+    assert_string_equal(spec->entries[0].http->headers.items[0].name, "Accept");
+    assert_string_equal(spec->entries[0].http->fail_if_body_matches_regexp.items[0], "text.*");
+    assert_int_equal(spec->entries[1].http->valid_status_codes.count, 0);
+    assert_null(spec->entries[2].http);
     assert_int_equal(spec->entries[2].kind, PROBE_ICMP);
     assert_int_equal(spec->entries[2].target_count, 2);
     assert_string_equal(spec->entries[2].targets[1], "8.8.8.8");
@@ -189,6 +194,7 @@ static void a_file_without_entries_is_an_empty_spec(void **state)
 static void each_fault_is_told_with_file_line_and_key(void **state)
 {
 #define ENTRY(more) "prober_configs:\n- prober_type: icmp\n  targets: [a]\n" more
+#define HTTP(more) "prober_configs:\n- prober_type: http\n  targets: [a]\n" more
     static const char *const cases[][2] = {
         {"- a\n", "p.yaml:1: expected the key prober_configs"},
         {"probes: []\n", "p.yaml:1:probes: unknown key; expected prober_configs"},
@@ -215,7 +221,7 @@ static void each_fault_is_told_with_file_line_and_key(void **state)
         {"prober_configs:\n- prober_type: icmp\n  targets: ['http://a']\n",
          "without scheme, port or path: 'http://a'"},
         {"prober_configs:\n- prober_type: icmp\n  targets: ['a:80']\n", "without scheme"},
-        {ENTRY("  region: [x]\n"), "p.yaml:4:prober_configs[0].region: expected the name"},
+        {ENTRY("  region: [x]\n"), "p.yaml:4:prober_configs[0].region: expected a name"},
         {ENTRY("  region: \"a\\nb\"\n"), "no control characters"},
         {ENTRY("  icmp: fast\n"), "p.yaml:4:prober_configs[0].icmp: expected a mapping"},
         {ENTRY("  http: {method: GET}\n"), "for entries whose prober_type is http"},
@@ -239,8 +245,25 @@ static void each_fault_is_told_with_file_line_and_key(void **state)
          "prober_configs[0].http: expected a mapping"},
         {"prober_configs:\n- prober_type: http\n  targets: [a]\n  icmp: {interval: 1s}\n",
          "for entries whose prober_type is icmp"},
+        {ENTRY("  source_regions: [eu]\n"),
+         "p.yaml:4:prober_configs[0].source_regions: only for entries whose prober_type is http"},
+        {ENTRY("  timeout: 1s\n"), "p.yaml:4:prober_configs[0].timeout: only for entries"},
+        {ENTRY("  name: {a: b}\n"), "p.yaml:4:prober_configs[0].name: expected a name"},
+        {HTTP("  timeout: 5\n"), "p.yaml:4:prober_configs[0].timeout: expected a duration"},
+        {HTTP("  timeout: 61m\n"), "prober_configs[0].timeout: must be at most 1h"},
+        {HTTP("  source_regions: eu\n"), "source_regions: expected a list of 1 to 1000"},
+        {HTTP("  source_regions: []\n"), "source_regions: expected a list of 1 to 1000"},
+        {HTTP("  source_regions: [eu, ~]\n"), "source_regions[1]: expected a name"},
+        {HTTP("  source_regions:\n  - eu\n  - '=~:['\n"),
+         "p.yaml:6:prober_configs[0].source_regions[1]: not a regular expression: missing ]"},
+        {HTTP("  source_regions: ['=~a)|(b']\n"), "not a regular expression"},
+        {HTTP("  http:\n    method: GET\n    mathod: GET\n"),
+         "p.yaml:6:prober_configs[0].http.mathod: unknown key"},
+        {HTTP("  http:\n    tls_config:\n      min_version: TLS9\n"),
+         "p.yaml:6:prober_configs[0].http.tls_config.min_version: expected TLS10"},
     };
 #undef ENTRY
+#undef HTTP
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -328,6 +351,68 @@ static void a_file_is_read_by_its_path(void **state)
     assert_null(spec);
 }
 
+static const struct probe_entry *given_http(const char *more)
+{
+    char text[512];
+
+    end(NULL);
+    begin(NULL);
+    snprintf(text, sizeof(text), "prober_configs:\n- prober_type: http\n%s", more);
+    given_spec(text);
+    return &spec->entries[0];
+}
+
+static void an_http_entry_has_a_name_a_timeout_and_its_settings(void **state)
+{
+    const struct probe_entry *entry = given_http("  name: shop\n  timeout: 1500ms\n  http:\n"
+                                                 "    method: HEAD\n  targets: [a.test]\n");
+
+    (void)state;
+    assert_string_equal(entry->name, "shop");
+    assert_true(entry->timeout_ns == 1500 * CLOCK_NS_PER_MS);
+    assert_string_equal(entry->http->method, "HEAD");
+    entry = given_http("  name:\n  timeout:\n  http:\n  source_regions:\n  targets: [a.test]\n");
+    assert_string_equal(entry->name, "");
+    assert_true(entry->timeout_ns == 0);
+    assert_string_equal(entry->http->method, "GET");
+}
+
+static void the_single_regexp_of_the_originals_manual_is_taken(void **state)
+{
+    (void)state;
+    given_http("  http: {fail_if_body_matches_regexp: text.*}\n  targets: [a]\n");
+    assert_string_equal(spec->entries[0].http->fail_if_body_matches_regexp.items[0], "text.*");
+}
+
+static void sources_are_names_or_regexps_of_whole_names(void **state)
+{
+    const struct probe_entry *entry =
+        given_http("  source_regions: [eu, '=~us-.*|ap']\n  targets: [a]\n");
+
+    (void)state;
+    assert_int_equal(entry->source_count, 2);
+    assert_string_equal(entry->sources[1].text, "=~us-.*|ap");
+    assert_true(probe_entry_takes_source(entry, "eu"));
+    assert_true(probe_entry_takes_source(entry, "us-1"));
+    assert_true(probe_entry_takes_source(entry, "ap"));
+    assert_false(probe_entry_takes_source(entry, "eu-1"));
+    assert_false(probe_entry_takes_source(entry, "apx"));
+    assert_false(probe_entry_takes_source(entry, "us"));
+    assert_true(probe_entry_takes_source(given_http("  targets: [a]\n"), "anything"));
+}
+
+static void an_entry_with_secrets_in_block_or_target_is_confidential(void **state)
+{
+    (void)state;
+    assert_false(probe_entry_is_confidential(given_http("  targets: ['http://a/@b', a]\n")));
+    assert_true(probe_entry_is_confidential(given_http("  targets: [a, 'http://u:p@a/']\n")));
+    assert_true(probe_entry_is_confidential(given_http("  targets: ['u:p@a/']\n")));
+    assert_true(
+        probe_entry_is_confidential(given_http("  http: {body_file: f}\n  targets: [a]\n")));
+    given_icmp("");
+    assert_false(probe_entry_is_confidential(&spec->entries[0]));
+}
+
 static void kinds_have_names(void **state)
 {
     (void)state;
@@ -355,6 +440,10 @@ int main(void)
         TEST(a_target_or_region_over_its_limit_is_refused),
         TEST(targets_are_bounded_over_all_entries),
         TEST(a_file_is_read_by_its_path),
+        TEST(an_http_entry_has_a_name_a_timeout_and_its_settings),
+        TEST(the_single_regexp_of_the_originals_manual_is_taken),
+        TEST(sources_are_names_or_regexps_of_whole_names),
+        TEST(an_entry_with_secrets_in_block_or_target_is_confidential),
         TEST(kinds_have_names),
     };
 
