@@ -85,6 +85,7 @@ struct rpc {
     struct task *deferred[DEFERRED_MAX]; /* the control thread's */
     size_t deferred_count;
     atomic_uint_fast64_t faults[FAULT_COUNT], busy, hints, progress_ns, step_max_ns;
+    uint64_t turn_ns; /* the last reading of the clock; owned by the control thread */
     atomic_uint_fast64_t fault_logged_ns;
 };
 
@@ -342,9 +343,25 @@ static void drop_deferred(struct rpc *rpc)
     rpc->deferred_count = 0;
 }
 
-static uint64_t step(struct rpc *rpc)
+/* Reads the clock. When so much more than wait_ns passed since the last reading, the whole process
+ * stood still: that is seen before anybody is judged by the new time. */
+static struct clock_reading read_clock(struct rpc *rpc, uint64_t wait_ns)
 {
     struct clock_reading now = clock_read();
+    uint64_t took_ns = now.mono_ns - rpc->turn_ns;
+
+    rpc->turn_ns = now.mono_ns;
+    if (took_ns > wait_ns && took_ns - wait_ns >= STALL_NS) {
+        control_forgive(rpc->control, took_ns - wait_ns);
+        log_warn("the server stood still and heard nobody; that counts against no agent",
+                 LOG_D("for", took_ns - wait_ns));
+    }
+    return now;
+}
+
+static uint64_t step(struct rpc *rpc)
+{
+    struct clock_reading now = read_clock(rpc, 0);
     bool hint;
     uint64_t due_ns = control_step(rpc->control, &now, &hint), ended_ns;
 
@@ -378,33 +395,19 @@ static void apply_change(struct rpc *rpc, struct task *t, const struct clock_rea
     free(t);
 }
 
-/* A turn that took so much longer than it meant to: the whole process stood still. */
-static void forgive_stall(struct rpc *rpc, uint64_t took_ns, uint64_t wait_ns)
-{
-    uint64_t stall_ns = took_ns > wait_ns ? took_ns - wait_ns : 0;
-
-    if (stall_ns < STALL_NS)
-        return;
-    control_forgive(rpc->control, stall_ns);
-    log_warn("the server stood still and heard nobody; that counts against no agent",
-             LOG_D("for", stall_ns));
-}
-
 static void *control_main(void *context)
 {
     struct rpc *rpc = context;
     struct channel *channel = rpc->channel;
     void *tasks[BATCH_MAX];
-    uint64_t turn_ns = clock_monotonic_ns();
     bool stopped = false;
 
+    rpc->turn_ns = clock_monotonic_ns();
     while (!stopped) {
         uint64_t wait_ns = step(rpc);
         size_t count = queue_pop(rpc->tasks, tasks, BATCH_MAX, wait_ns);
-        struct clock_reading now = clock_read();
+        struct clock_reading now = read_clock(rpc, wait_ns);
 
-        forgive_stall(rpc, now.mono_ns - turn_ns, wait_ns);
-        turn_ns = now.mono_ns;
         stopped = count == 0 && atomic_load(&rpc->stopping);
         retry_deferred(rpc, channel, &now);
         for (size_t i = 0; i < count; i++) {

@@ -37,12 +37,18 @@ def test_every_pair_shows_its_delay_and_the_lossy_path_its_loss_in_time(lab):
     mesh.assert_lawful()
 
 
+def arrivals(mesh):
+    """{(source, target): requests that the target's agents saw arrive}"""
+    metrics = mesh.metrics()
+    return {p: gauge(metrics, "prober_icmp_packets_arrived_total", p) or 0 for p in mesh.ordered_pairs()}
+
+
 @pytest.mark.address
 def test_loss_one_way_shows_on_both_pairs_of_the_path_and_on_no_other(lab):
     mesh = TestMesh(lab, {"ra": 2, "rb": 2, "rc": 1})
     mesh.wait_until_formed()
     mesh.wait_until_settled()
-    start = mesh.totals()
+    start, arrived = mesh.totals(), arrivals(mesh)
     assert all(t["lost"] == 0 for t in start.values())
     lab.set("ra", "rb", loss="20%")
     mesh.wait_for_sent(1200)
@@ -65,6 +71,10 @@ def test_loss_one_way_shows_on_both_pairs_of_the_path_and_on_no_other(lab):
         assert 0 < lost <= dropped(kind) <= lost + unknown, (pair, counted[pair])
     for pair in (("ra", "rb"), ("rb", "ra")):
         assert 0.15 <= shown[pair]["loss_ratio"] <= 0.25, shown[pair]
+    # The loss has a direction: what rb sent arrived, and was lost on its way back.
+    way = {p: n - arrived[p] for p, n in arrivals(mesh).items()}
+    assert way["ra", "rb"] < 0.95 * way["rb", "ra"], way
+    assert way["rb", "ra"] > 0.95 * counted["rb", "ra"]["sent"], (way, counted)
     mesh.assert_lawful()
 
 
