@@ -101,8 +101,10 @@ static void count_end(struct icmp_engine *e, const struct icmp_flight *f,
 
 static void expire_flight(struct icmp_engine *e, struct icmp_flight *f, uint64_t now_ns)
 {
-    struct icmp_target_window *w = icmp_target_find_window(e->targets[f->target], f->window);
+    struct icmp_target_window *w = NULL;
 
+    if (f->state == ICMP_FLIGHT_OPEN || is_doubtful(e, f))
+        w = icmp_target_find_window(e->targets[f->target], f->window);
     if (f->state != ICMP_FLIGHT_OPEN) {
         if (w)
             doubt_answer(e, w, f);
@@ -119,6 +121,18 @@ static void expire_flight(struct icmp_engine *e, struct icmp_flight *f, uint64_t
     timer_wheel_add(e->deadlines, &f->timer);
 }
 
+/* Flights end in an order that no cache foresees: have the memory of the next ones fetched. */
+static void prefetch_flight(const struct icmp_engine *e, struct timer *timer)
+{
+    const struct icmp_flight *f;
+
+    if (!timer)
+        return;
+    f = CONTAINER_OF(timer, struct icmp_flight, timer);
+    icmp_flights_prefetch(e->flights, f->address, f->sequence);
+    __builtin_prefetch((const char *)e->targets[f->target] + 64, 1);
+}
+
 void icmp_engine_expire(struct icmp_engine *e, uint64_t now_ns)
 {
     struct timer *timer = timer_wheel_take(e->deadlines, now_ns);
@@ -126,6 +140,7 @@ void icmp_engine_expire(struct icmp_engine *e, uint64_t now_ns)
     while (timer) {
         struct timer *next = timer->next;
 
+        prefetch_flight(e, next ? next->next : NULL);
         expire_flight(e, CONTAINER_OF(timer, struct icmp_flight, timer), now_ns);
         timer = next;
     }

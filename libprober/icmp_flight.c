@@ -170,6 +170,12 @@ struct icmp_flight *icmp_flights_find(const struct icmp_flights *f, const struct
     return NULL;
 }
 
+void icmp_flights_prefetch(const struct icmp_flights *f, const uint8_t address[16],
+                           uint16_t sequence)
+{
+    __builtin_prefetch(head_of(f, address, sequence), 1);
+}
+
 uint32_t icmp_flights_count(const struct icmp_flights *f)
 {
     return f->used;
