@@ -8,7 +8,7 @@
 #include "common/array.h"
 #include "libprober/http_spec_schema.h"
 
-#define ARENA_FIRST 2048
+#define ARENA_FIRST 1024
 
 /* A spec, and what stands in the file only to be turned into other parts of it. */
 struct draft {
@@ -671,21 +671,12 @@ static bool has_secrets(const struct http_headers *headers)
     return false;
 }
 
-static bool is_secret_header(const struct http_headers *headers)
-{
-    for (size_t i = 0; i < headers->count; i++)
-        if (strcasecmp(headers->items[i].name, "Cookie") == 0)
-            return true;
-    return false;
-}
-
 bool http_spec_is_confidential(const struct http_spec *spec)
 {
     const struct http_tls *tls = &spec->tls;
 
     return spec->basic_auth || spec->authorization || spec->oauth2 || spec->body_file ||
-           has_secrets(&spec->headers) || has_secrets(&spec->http_headers) ||
-           is_secret_header(&spec->http_headers) || tls->ca_file || tls->cert_file ||
-           tls->key.text || tls->key.file || spec->proxy.connect_headers.count ||
+           has_secrets(&spec->headers) || has_secrets(&spec->http_headers) || tls->ca_file ||
+           tls->cert_file || tls->key.text || tls->key.file || spec->proxy.connect_headers.count ||
            (spec->proxy.url && strchr(spec->proxy.url, '@'));
 }

@@ -50,7 +50,7 @@ enum http_value_source {
 };
 
 /* One header line. `name` is a token (RFC 9110, 5.6.2), as written; `value` has no CR, LF or NUL
- * and may be "". Of `headers`, those called Authorization, Proxy-Authorization or Cookie are
+ * and may be "". The texts of those called Authorization, Proxy-Authorization or Cookie are
  * HTTP_VALUE_SECRET. */
 struct http_header {
     const char *name;

@@ -38,6 +38,11 @@ static bool is_among(const char *name, const char *const *names, size_t count)
     return false;
 }
 
+static bool is_secret_header(const char *name)
+{
+    return is_among(name, secret_headers, ARRAY_LEN(secret_headers));
+}
+
 /* True when s is of `kind` and holds no more than it may; complains otherwise. */
 static bool is_collection(struct http_reader *r, const struct http_setting *s, enum yaml_kind kind,
                           const char *expected)
@@ -213,7 +218,7 @@ static void read_header_map(struct http_reader *r, const struct http_setting *s,
     for (size_t i = 0; i < yaml_count(s->node); i++) {
         struct http_setting value = http_setting_at(s, i);
         const char *name = header_name(r, s, i);
-        bool secret = name && is_among(name, secret_headers, ARRAY_LEN(secret_headers));
+        bool secret = name && is_secret_header(name);
 
         if (name && has_header(headers, name))
             http_complain(r, &value, "the same header twice");
@@ -260,6 +265,8 @@ static void read_header_values(struct http_reader *r, const struct http_setting 
     if (!is_collection(r, s, YAML_SEQUENCE, "a list of texts") ||
         !grow(r, headers, yaml_count(s->node)))
         return;
+    if (source == HTTP_VALUE_TEXT && is_secret_header(name))
+        source = HTTP_VALUE_SECRET;
     for (size_t i = 0; i < yaml_count(s->node); i++) {
         struct http_setting item = http_setting_item(s, i);
         const char *value = http_header_text(r, &item);

@@ -300,7 +300,9 @@ static void read_targets(struct reader *r, const struct setting *s, struct probe
         const struct yaml_node *item = yaml_item(s->node, i);
         const char *fault = fault_of_target(item, entry->kind);
 
-        if (fault)
+        if (fault && strchr(yaml_text(item), '@')) /* perhaps a password */
+            yaml_problem(r->problems, r->doc, item, s->key, "%s", fault);
+        else if (fault)
             yaml_problem(r->problems, r->doc, item, s->key, "%s: '%.100s'", fault, yaml_text(item));
         else if ((entry->targets[entry->target_count] = strdup(yaml_text(item))))
             entry->target_count++;

@@ -6,6 +6,7 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/problems.h"
+#include "libprober/http_url.h"
 #include "serverd/plan.h"
 
 #define JSON_TYPE "application/json"
@@ -162,12 +163,31 @@ static void get_mesh(struct web_exchange *x, void *context)
 
 /* ---- targets ---- */
 
+/* The target as it is written, but for user information, which is a secret. */
+static struct json *target_json(const struct plan_entry *e, const char *text)
+{
+    struct strbuf shown = STRBUF_INIT;
+    struct json *value;
+    struct http_url url;
+
+    if (e->kind != PROBE_HTTP || !strchr(text, '@'))
+        return json_new_string(text);
+    if (http_url_parse(text, &url, NULL))
+        return json_new_string(HTTP_SPEC_SECRET_MASK);
+    if (!url.has_user)
+        return json_new_string(text);
+    http_url_put(&shown, &url);
+    value = strbuf_ok(&shown) ? json_new_string(shown.bytes) : NULL;
+    strbuf_free(&shown);
+    return value;
+}
+
 static struct json *entry_json(const struct plan_entry *e)
 {
     struct json *object = json_object(), *targets = json_array();
 
     for (size_t i = 0; i < e->target_count; i++)
-        json_append(targets, json_new_string(e->targets[i].text));
+        json_append(targets, target_json(e, e->targets[i].text));
     json_add_string(object, "prober_type", probe_kind_name(e->kind));
     json_add(object, "targets", targets);
     return object;

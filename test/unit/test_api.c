@@ -26,7 +26,7 @@ static struct directory *given_directory(void)
     static const char yaml[] = "prober_configs:\n"
                                "- {prober_type: icmp, region: dns, targets: [192.0.2.53]}\n"
                                "- {prober_type: icmp, region: dns, targets: [192.0.2.54]}\n"
-                               "- {prober_type: http, region: dns, targets: [example.org]}\n";
+                               "- {prober_type: http, region: dns, targets: [example.org, 'u:p@a/b', 'a/@']}\n";
     const struct plan_config config = {
         .dynamic = true, .full_below = 9, .agents_per_pair = 1, .targets_per_pair = 1};
     struct prober_addr addresses[2];
@@ -76,7 +76,7 @@ static void targets_have_the_shape_of_the_original(void **state)
                   "{\"a\":[{\"prober_type\":\"icmp\",\"targets\":[\"10.0.0.1\",\"fd00::1\"]}],"
                   "\"dns\":[{\"prober_type\":\"icmp\",\"targets\":[\"192.0.2.53\"]},"
                   "{\"prober_type\":\"icmp\",\"targets\":[\"192.0.2.54\"]},"
-                  "{\"prober_type\":\"http\",\"targets\":[\"example.org\"]}],\"b\":null}");
+                  "{\"prober_type\":\"http\",\"targets\":[\"example.org\",\"http://a/b\",\"a/@\"]}],\"b\":null}");
     directory_put(d);
 }
 

@@ -422,8 +422,8 @@ static void body_size_limits_have_units_of_1024(void **state)
         {"1PiB", 1ull << 50},
         {"1EB", 1ull << 60},
     };
-    static const char *const faults[] = {"128",  "1kB",  "1K", "MB",   "''", "1 MB",      "1.2.3B",
-                                         "0x1B", "1e3B", "'-'",  "1MBx", "[]", "\"1MB\\0\""};
+    static const char *const faults[] = {"128",  "1kB",  "1K",  "MB",   "''", "1 MB",      "1.2.3B",
+                                         "0x1B", "1e3B", "'-'", "1MBx", "[]", "\"1MB\\0\""};
     char text[64];
 
     (void)state;
@@ -700,6 +700,8 @@ static void secrets_are_masked_when_a_spec_is_written(void **state)
     expect_put("http_headers: {A: {values: [b, c], secrets: [d], files: [e]}, B: {files: [f, g]}}",
                "{\"http_headers\":{\"A\":{\"values\":[\"b\",\"c\"],\"secrets\":[\"<secret>\"],"
                "\"files\":[\"e\"]},\"B\":{\"files\":[\"f\",\"g\"]}}}");
+    expect_put("http_headers: {Cookie: {values: [a], secrets: [b]}}",
+               "{\"http_headers\":{\"Cookie\":{\"secrets\":[\"<secret>\",\"<secret>\"]}}}");
     expect_put("proxy_url: http://u:p@host:1/x\nproxy_connect_header: {A: [b, c], B: [d]}",
                "{\"proxy_url\":\"http://<secret>@host:1/x\",\"proxy_connect_header\":{\"A\":["
                "\"<secret>\",\"<secret>\"],\"B\":[\"<secret>\"]}}");

@@ -384,6 +384,14 @@ static void the_single_regexp_of_the_originals_manual_is_taken(void **state)
     assert_string_equal(spec->entries[0].http->fail_if_body_matches_regexp.items[0], "text.*");
 }
 
+static void a_target_that_may_hold_a_password_is_not_quoted(void **state)
+{
+    (void)state;
+    expect_problem("prober_configs:\n- prober_type: http\n  targets: ['http://u:hush@a b/']\n",
+                   "no control characters");
+    assert_null(strstr(problems_text(problems, 0), "hush"));
+}
+
 static void sources_are_names_or_regexps_of_whole_names(void **state)
 {
     const struct probe_entry *entry =
@@ -442,6 +450,7 @@ int main(void)
         TEST(a_file_is_read_by_its_path),
         TEST(an_http_entry_has_a_name_a_timeout_and_its_settings),
         TEST(the_single_regexp_of_the_originals_manual_is_taken),
+        TEST(a_target_that_may_hold_a_password_is_not_quoted),
         TEST(sources_are_names_or_regexps_of_whole_names),
         TEST(an_entry_with_secrets_in_block_or_target_is_confidential),
         TEST(kinds_have_names),
