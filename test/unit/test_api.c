@@ -23,10 +23,11 @@ static void assert_prints(struct json *value, const char *expected)
 /* A directory of two agents, of which that of region "b" is dead, and a file that names "dns". */
 static struct directory *given_directory(void)
 {
-    static const char yaml[] = "prober_configs:\n"
-                               "- {prober_type: icmp, region: dns, targets: [192.0.2.53]}\n"
-                               "- {prober_type: icmp, region: dns, targets: [192.0.2.54]}\n"
-                               "- {prober_type: http, region: dns, targets: [example.org, 'u:p@a/b', 'a/@']}\n";
+    static const char yaml[] =
+        "prober_configs:\n"
+        "- {prober_type: icmp, region: dns, targets: [192.0.2.53]}\n"
+        "- {prober_type: icmp, region: dns, targets: [192.0.2.54]}\n"
+        "- {prober_type: http, region: dns, targets: [example.org, 'u:p@a/b', 'a/@']}\n";
     const struct plan_config config = {
         .dynamic = true, .full_below = 9, .agents_per_pair = 1, .targets_per_pair = 1};
     struct prober_addr addresses[2];
@@ -76,7 +77,8 @@ static void targets_have_the_shape_of_the_original(void **state)
                   "{\"a\":[{\"prober_type\":\"icmp\",\"targets\":[\"10.0.0.1\",\"fd00::1\"]}],"
                   "\"dns\":[{\"prober_type\":\"icmp\",\"targets\":[\"192.0.2.53\"]},"
                   "{\"prober_type\":\"icmp\",\"targets\":[\"192.0.2.54\"]},"
-                  "{\"prober_type\":\"http\",\"targets\":[\"example.org\",\"http://a/b\",\"a/@\"]}],\"b\":null}");
+                  "{\"prober_type\":\"http\",\"targets\":[\"example.org\",\"http://a/b\",\"a/"
+                  "@\"]}],\"b\":null}");
     directory_put(d);
 }
 
@@ -122,8 +124,8 @@ static void a_pair_is_told_in_seconds(void **state)
             {
                 .cells = 2,
                 .failed_cells = 1,
-                .counts = {.sent = 8, .received = 4, .lost_timeout = 3, .lost_ttl = 1,
-                           .unsent_late = 2},
+                .counts =
+                    {.sent = 8, .received = 4, .lost_timeout = 3, .lost_ttl = 1, .unsent_late = 2},
                 .p50_ns = 2e6,
                 .p90_ns = 3e6,
                 .p99_ns = 4e6,
