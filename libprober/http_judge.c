@@ -1,0 +1,218 @@
+#include "libprober/http_judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/regex.h"
+
+/* The regexps of one key. */
+struct regexes {
+    struct regex **items;
+    size_t count;
+};
+
+struct http_judge {
+    const struct http_spec *spec;
+    struct regexes body[2], headers[2]; /* [0]: fail if matches; [1]: fail if not */
+};
+
+#define HTTP_REASON_TEXT(name, text) [HTTP_FAILED_##name] = text,
+static const char *const reason_texts[] = {HTTP_REASONS(HTTP_REASON_TEXT)};
+#undef HTTP_REASON_TEXT
+
+const char *http_reason_text(enum http_reason reason)
+{
+    return reason_texts[reason];
+}
+
+void http_fields_add(struct http_fields *f, const char *name, size_t name_len, const char *value,
+                     size_t value_len)
+{
+    strbuf_put(&f->text, name, name_len);
+    strbuf_putc(&f->text, 0);
+    strbuf_put(&f->text, value, value_len);
+    strbuf_putc(&f->text, 0);
+}
+
+const char *http_fields_next(const struct http_fields *f, const char *name, const char *last)
+{
+    const char *at = last ? last + strlen(last) + 1 : f->text.bytes;
+    const char *end = f->text.bytes ? f->text.bytes + f->text.len : NULL;
+
+    while (at && at < end) {
+        const char *value = at + strlen(at) + 1;
+
+        if (strcasecmp(at, name) == 0)
+            return value;
+        at = value + strlen(value) + 1;
+    }
+    return NULL;
+}
+
+static enum prober_error add_regex(struct regexes *r, const char *pattern,
+                                   struct prober_failure *why)
+{
+    struct regex **more = realloc(r->items, (r->count + 1) * sizeof(struct regex *));
+    enum prober_error err;
+
+    if (!more)
+        return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    r->items = more;
+    err = regex_create(&r->items[r->count], pattern, why);
+    if (!err)
+        r->count++;
+    return err;
+}
+
+static enum prober_error compile(struct http_judge *j, struct prober_failure *why)
+{
+    const struct http_texts *body[] = {&j->spec->fail_if_body_matches_regexp,
+                                       &j->spec->fail_if_body_not_matches_regexp};
+    const struct http_header_matches *headers[] = {&j->spec->fail_if_header_matches,
+                                                   &j->spec->fail_if_header_not_matches};
+    enum prober_error err = PROBER_OK;
+
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < body[k]->count && !err; i++)
+            err = add_regex(&j->body[k], body[k]->items[i], why);
+        for (size_t i = 0; i < headers[k]->count && !err; i++)
+            err = add_regex(&j->headers[k], headers[k]->items[i].regexp, why);
+    }
+    return err;
+}
+
+enum prober_error http_judge_create(struct http_judge **out, const struct http_spec *spec,
+                                    struct prober_failure *why)
+{
+    struct http_judge *j = calloc(1, sizeof(*j));
+    enum prober_error err;
+
+    if (!j)
+        return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    j->spec = spec;
+    err = compile(j, why);
+    if (!err) {
+        *out = j;
+        j = NULL;
+    }
+    http_judge_destroy(j);
+    return err;
+}
+
+bool http_judge_wants_body(const struct http_judge *j)
+{
+    return j->body[0].count + j->body[1].count > 0;
+}
+
+static bool status_is_valid(const struct http_spec *spec, int status)
+{
+    const struct http_codes *codes = &spec->valid_status_codes;
+
+    for (size_t i = 0; i < codes->count; i++)
+        if (codes->items[i] == status)
+            return true;
+    return codes->count == 0 && status >= 200 && status < 300;
+}
+
+static bool any_value_matches(const struct http_fields *fields, const char *name,
+                              const struct regex *regex)
+{
+    const char *value = NULL;
+    bool matches = false;
+
+    while (!matches && (value = http_fields_next(fields, name, value))) {
+        struct regex_subject subject;
+
+        matches = regex_subject_init(&subject, value, strlen(value)) == PROBER_OK &&
+                  regex_matches(regex, &subject);
+        regex_subject_free(&subject);
+    }
+    return matches;
+}
+
+/* `wanted`: a match is what should be, else what should not. */
+static bool headers_are_fine(const struct http_header_matches *matches,
+                             const struct regexes *regexes, bool wanted,
+                             const struct http_fields *fields)
+{
+    for (size_t i = 0; i < matches->count; i++) {
+        const struct http_header_match *m = &matches->items[i];
+
+        if (!http_fields_next(fields, m->header, NULL)) {
+            if (!m->allow_missing)
+                return false;
+        } else if (any_value_matches(fields, m->header, regexes->items[i]) != wanted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum http_reason judge_body(const struct http_judge *j, const struct http_reply *reply)
+{
+    enum http_reason reason = HTTP_SUCCEEDED;
+    struct regex_subject subject;
+
+    if (!http_judge_wants_body(j) || reply->body_fault)
+        return reply->body_fault;
+    if (reply->is_unread_redirect)
+        return HTTP_FAILED_BODY_REGEXP;
+    if (regex_subject_init(&subject, reply->body, reply->body_len))
+        return HTTP_FAILED_LOCAL;
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < j->body[k].count && !reason; i++)
+            if (regex_matches(j->body[k].items[i], &subject) == (k == 0))
+                reason = HTTP_FAILED_BODY_REGEXP;
+    regex_subject_free(&subject);
+    return reason;
+}
+
+static bool version_is_valid(const struct http_spec *spec, const char *version)
+{
+    const struct http_texts *versions = &spec->valid_http_versions;
+
+    for (size_t i = 0; i < versions->count; i++)
+        if (strcmp(versions->items[i], version) == 0)
+            return true;
+    return versions->count == 0;
+}
+
+enum http_reason http_judge_reply(const struct http_judge *j, const struct http_reply *reply)
+{
+    const struct http_spec *spec = j->spec;
+    enum http_reason reason;
+
+    if (!status_is_valid(spec, reply->status))
+        return reply->is_beyond_redirects ? HTTP_FAILED_TOO_MANY_REDIRECTS
+                                          : HTTP_FAILED_STATUS_CODE;
+    if (!headers_are_fine(&spec->fail_if_header_matches, &j->headers[0], false, reply->fields) ||
+        !headers_are_fine(&spec->fail_if_header_not_matches, &j->headers[1], true, reply->fields))
+        return HTTP_FAILED_HEADER_REGEXP;
+    reason = judge_body(j, reply);
+    if (reason)
+        return reason;
+    if (!version_is_valid(spec, reply->version))
+        return HTTP_FAILED_HTTP_VERSION;
+    if (reply->tls && spec->fail_if_ssl)
+        return HTTP_FAILED_SSL;
+    return !reply->tls && spec->fail_if_not_ssl ? HTTP_FAILED_NOT_SSL : HTTP_SUCCEEDED;
+}
+
+static void free_regexes(struct regexes *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        regex_destroy(r->items[i]);
+    free(r->items);
+}
+
+void http_judge_destroy(struct http_judge *j)
+{
+    if (!j)
+        return;
+    for (size_t k = 0; k < 2; k++) {
+        free_regexes(&j->body[k]);
+        free_regexes(&j->headers[k]);
+    }
+    free(j);
+}
