@@ -78,7 +78,7 @@ static void answer(int fd, const struct http_route *r)
 
     snprintf(head, sizeof(head), "HTTP/1.1 %d Fake\r\nContent-Length: %zu\r\n%s\r\n",
              r->status ? r->status : 200, len * repeat, r->headers ? r->headers : "");
-    ok = r->behaviour == HTTP_SPEAKS_NO_HTTP || send_all(fd, head, strlen(head));
+    ok = r->behaviour != HTTP_ANSWERS || send_all(fd, head, strlen(head));
     while (ok && repeat-- > 0)
         ok = send_all(fd, body, len);
 }
@@ -109,8 +109,8 @@ static bool serve(struct http_server *s, int fd, struct connection *c)
     pthread_mutex_unlock(&s->lock);
     atomic_fetch_add(&s->requests, 1);
     r = find(s, c->request);
-    c->silent = r->behaviour == HTTP_IS_SILENT;
-    if (!c->silent && r->behaviour != HTTP_HANGS_UP)
+    c->silent = r->behaviour == HTTP_IS_SILENT || r->behaviour == HTTP_STALLS;
+    if (r->behaviour != HTTP_IS_SILENT && r->behaviour != HTTP_HANGS_UP)
         answer(fd, r);
     return c->silent;
 }

@@ -11,9 +11,10 @@
 
 enum http_behaviour {
     HTTP_ANSWERS,
-    HTTP_IS_SILENT,     /* takes the request and says nothing */
-    HTTP_HANGS_UP,      /* closes without an answer */
-    HTTP_SPEAKS_NO_HTTP /* sends the body alone */
+    HTTP_IS_SILENT,      /* takes the request and says nothing */
+    HTTP_HANGS_UP,       /* closes without an answer */
+    HTTP_SPEAKS_NO_HTTP, /* sends the body alone */
+    HTTP_STALLS          /* sends the body alone, and keeps the connection open */
 };
 
 /* One answer each; a request without a route gets 404 with an HTML page. */

@@ -1,0 +1,491 @@
+#include "libprober/http_engine.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "common/array.h"
+#include "common/clock.h"
+#include "libprober/http_course.h"
+#include "libprober/http_tls.h"
+#include "libprober/http_transfer.h"
+
+#define EVENTS_MAX 64
+
+struct http_kind {
+    const struct http_spec *spec;
+    struct http_judge *judge;
+    struct http_tls_trust *trust; /* NULL: nothing is verified */
+};
+
+struct probe {
+    struct http_engine *engine;
+    const struct http_kind *kind;
+    struct http_course course;
+    struct http_transfer *transfer;
+    struct http_result result;
+    uint64_t started_ns, deadline_ns, lookup_ns;
+    size_t place; /* in the engine's heap */
+    bool is_looking_up, is_in_set;
+    http_done done; /* NULL once it was called */
+    void *context;
+};
+
+struct http_engine {
+    struct resolver *resolver;
+    CURLM *multi;
+    int epoll;
+    uint64_t curl_ns;      /* when libcurl wants to be called; UINT64_MAX: not */
+    struct probe **probes; /* [running]: a heap, the earliest deadline first */
+    size_t running, room;
+};
+
+static const char *const phase_texts[] = {"resolve", "connect", "tls", "processing", "transfer"};
+
+const char *http_phase_text(enum http_phase phase)
+{
+    return phase_texts[phase];
+}
+
+/* ---- kinds ---- */
+
+static bool has_file_values(const struct http_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        if (headers->items[i].source == HTTP_VALUE_FILE)
+            return true;
+    return false;
+}
+
+static const char *unsupported_key(const struct http_spec *s)
+{
+    const struct {
+        bool is_given;
+        const char *key;
+    } table[] = {
+        {s->proxy.url || s->proxy.from_environment, "a proxy"},
+        {s->oauth2 != NULL, "oauth2"},
+        {s->body_file != NULL, "body_file"},
+        {s->tls.ca_file || s->tls.cert_file || s->tls.key.file, "a file in tls_config"},
+        {s->basic_auth && (s->basic_auth->username_file || s->basic_auth->password.file),
+         "a file in basic_auth"},
+        {s->authorization && s->authorization->credentials.file, "credentials_file"},
+        {has_file_values(&s->headers) || has_file_values(&s->http_headers), "a file in headers"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (table[i].is_given)
+            return table[i].key;
+    return NULL;
+}
+
+enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
+                                   struct prober_failure *why)
+{
+    const char *key = unsupported_key(spec);
+    struct http_kind *k = calloc(1, sizeof(*k));
+    enum prober_error err = PROBER_OK;
+
+    if (!k)
+        err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    else if (key)
+        err = prober_fail(why, PROBER_ERR_UNSUPPORTED, "%s cannot be used in probes yet", key);
+    if (!err) {
+        k->spec = spec;
+        err = http_judge_create(&k->judge, spec, why);
+    }
+    if (!err && !spec->tls.insecure_skip_verify)
+        err = http_tls_trust_create(&k->trust, spec->tls.ca, why);
+    if (!err) {
+        *out = k;
+        k = NULL;
+    }
+    http_kind_destroy(k);
+    return err;
+}
+
+void http_kind_destroy(struct http_kind *k)
+{
+    if (!k)
+        return;
+    http_judge_destroy(k->judge);
+    http_tls_trust_destroy(k->trust);
+    free(k);
+}
+
+/* ---- the heap of deadlines ---- */
+
+static void put_at(struct http_engine *e, size_t place, struct probe *p)
+{
+    e->probes[place] = p;
+    p->place = place;
+}
+
+static void sift(struct http_engine *e, size_t place, struct probe *p)
+{
+    while (place > 0 && e->probes[(place - 1) / 2]->deadline_ns > p->deadline_ns) {
+        put_at(e, place, e->probes[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    for (size_t child; (child = 2 * place + 1) < e->running; place = child) {
+        if (child + 1 < e->running &&
+            e->probes[child + 1]->deadline_ns < e->probes[child]->deadline_ns)
+            child++;
+        if (e->probes[child]->deadline_ns >= p->deadline_ns)
+            break;
+        put_at(e, place, e->probes[child]);
+    }
+    put_at(e, place, p);
+}
+
+static bool add_probe(struct http_engine *e, struct probe *p)
+{
+    if (e->running == e->room) {
+        size_t room = e->room ? 2 * e->room : 64;
+        struct probe **more = realloc(e->probes, room * sizeof(struct probe *));
+
+        if (!more)
+            return false;
+        e->probes = more;
+        e->room = room;
+    }
+    e->running++;
+    sift(e, e->running - 1, p);
+    return true;
+}
+
+static void remove_probe(struct http_engine *e, struct probe *p)
+{
+    struct probe *last = e->probes[--e->running];
+
+    if (last != p)
+        sift(e, p->place, last);
+}
+
+/* ---- a probe's way ---- */
+
+static void free_probe(struct probe *p)
+{
+    if (p->is_in_set)
+        curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
+    http_transfer_destroy(p->transfer);
+    free(p);
+}
+
+/* Ends the probe. While its lookup is open it stays in memory, as the resolver will call back. */
+static void finish(struct probe *p, enum http_reason reason)
+{
+    http_done done = p->done;
+
+    p->result.reason = reason;
+    p->result.duration_ns = clock_monotonic_ns() - p->started_ns;
+    p->done = NULL;
+    remove_probe(p->engine, p);
+    done(p->context, &p->result);
+    if (!p->is_looking_up)
+        free_probe(p);
+}
+
+static void ask(struct probe *p)
+{
+    struct http_fields fields = {STRBUF_INIT};
+    const struct http_hop hop = {
+        .url = &p->course.url,
+        .address = p->result.address,
+        .method = p->course.method,
+        .has_body = p->course.has_body,
+        .host = p->course.host,
+        .tls_name = p->course.tls_name,
+        .fields = &fields,
+    };
+    enum prober_error err = PROBER_OK;
+
+    http_course_put_fields(&p->course, &fields);
+    if (!p->transfer)
+        err = http_transfer_create(&p->transfer, p->kind->spec, p->kind->trust,
+                                   http_judge_wants_body(p->kind->judge));
+    if (!err && strbuf_ok(&fields.text))
+        err = http_transfer_prepare(p->transfer, &hop, p, clock_monotonic_ns());
+    else
+        err = PROBER_ERR_NOMEM;
+    strbuf_free(&fields.text);
+    p->is_in_set = !err && curl_multi_add_handle(p->engine->multi,
+                                                 http_transfer_handle(p->transfer)) == CURLM_OK;
+    if (!p->is_in_set)
+        finish(p, HTTP_FAILED_LOCAL);
+}
+
+static void on_address(void *context, const struct resolver_answer *answer)
+{
+    static const enum http_reason reasons[RESOLVER_STATUS_COUNT] = {
+        [RESOLVER_NXDOMAIN] = HTTP_FAILED_DNS_NXDOMAIN,
+        [RESOLVER_NODATA] = HTTP_FAILED_DNS_NO_ADDRESS,
+        [RESOLVER_TIMEOUT] = HTTP_FAILED_DNS_TIMEOUT,
+        [RESOLVER_SERVFAIL] = HTTP_FAILED_DNS_ERROR,
+        [RESOLVER_REFUSED] = HTTP_FAILED_DNS_ERROR,
+        [RESOLVER_BAD_NAME] = HTTP_FAILED_BAD_URL,
+        [RESOLVER_CANCELLED] = HTTP_FAILED_LOCAL,
+    };
+    struct probe *p = context;
+
+    p->is_looking_up = false;
+    if (!p->done) {
+        free_probe(p);
+        return;
+    }
+    p->result.phases_ns[HTTP_PHASE_RESOLVE] += answer->elapsed_ns;
+    if (answer->status != RESOLVER_OK) {
+        finish(p, reasons[answer->status]);
+        return;
+    }
+    p->result.address = answer->address;
+    if (p->result.redirects == 0)
+        p->result.dns_answers = answer->count;
+    ask(p);
+}
+
+static void look_up(struct probe *p)
+{
+    const struct http_spec *spec = p->kind->spec;
+
+    memset(&p->result.address, 0, sizeof(p->result.address));
+    p->is_looking_up = true;
+    p->lookup_ns = clock_monotonic_ns();
+    resolver_lookup(p->engine->resolver, p->course.url.host, spec->preferred_family,
+                    !spec->ip_protocol_fallback, p->lookup_ns, on_address, p);
+}
+
+/* Takes over what the hop measured. */
+static void take_hop(struct probe *p, const struct http_hop_result *hop)
+{
+    struct http_result *r = &p->result;
+
+    r->phases_ns[HTTP_PHASE_CONNECT] += hop->connect_ns;
+    r->phases_ns[HTTP_PHASE_TLS] += hop->tls_ns;
+    r->phases_ns[HTTP_PHASE_PROCESSING] += hop->processing_ns;
+    r->phases_ns[HTTP_PHASE_TRANSFER] = hop->transfer_ns;
+    r->status = hop->has_head ? hop->reply.status : 0;
+    snprintf(r->version, sizeof(r->version), "%s", hop->has_head ? hop->reply.version : "");
+    r->tls_version = hop->tls->version;
+    r->content_length = hop->has_head ? hop->content_length : -1;
+    r->body_received = hop->body_received;
+    r->body_decoded = hop->body_decoded;
+    r->earliest_cert_expiry = hop->tls->earliest_expiry;
+    r->last_chain_expiry = hop->tls->last_chain_expiry;
+    if (hop->location)
+        r->redirects++;
+}
+
+static void follow(struct probe *p, const struct http_hop_result *hop)
+{
+    if (http_course_redirect(&p->course, hop->reply.status, hop->location)) {
+        p->result.status = 0; /* as blackbox_exporter has it: there is no final answer */
+        finish(p, HTTP_FAILED_BAD_REDIRECT);
+        return;
+    }
+    look_up(p);
+}
+
+static void judge(struct probe *p, struct http_hop_result *hop)
+{
+    if (!hop->has_head) {
+        finish(p, hop->fault ? hop->fault : HTTP_FAILED_BAD_RESPONSE);
+        return;
+    }
+    hop->reply.is_beyond_redirects =
+        p->kind->spec->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
+    finish(p, http_judge_reply(p->kind->judge, &hop->reply));
+}
+
+static void end_hop(struct probe *p, CURLcode code)
+{
+    struct http_hop_result hop;
+
+    http_transfer_end(p->transfer, code, &hop);
+    curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
+    p->is_in_set = false;
+    take_hop(p, &hop);
+    if (hop.location && p->kind->spec->follow_redirects &&
+        p->result.redirects <= HTTP_REDIRECTS_MAX)
+        follow(p, &hop);
+    else
+        judge(p, &hop);
+}
+
+static void expire(struct probe *p, uint64_t now_ns)
+{
+    struct http_hop_result hop;
+
+    if (p->is_in_set) {
+        http_transfer_expire(p->transfer, now_ns, &hop);
+        take_hop(p, &hop);
+        judge(p, &hop);
+        return;
+    }
+    p->result.status = 0;
+    p->result.phases_ns[HTTP_PHASE_RESOLVE] += now_ns - p->lookup_ns;
+    finish(p, HTTP_FAILED_DNS_TIMEOUT);
+}
+
+/* ---- driving libcurl ---- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
+{
+    struct http_engine *e = context;
+    struct epoll_event event = {.data.fd = fd};
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(e->epoll, EPOLL_CTL_DEL, fd, NULL);
+        return 0;
+    }
+    event.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    if (epoll_ctl(e->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event))
+        return -1;
+    curl_multi_assign(e->multi, fd, e);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *context)
+{
+    struct http_engine *e = context;
+
+    (void)multi;
+    e->curl_ns = ms < 0 ? UINT64_MAX : clock_monotonic_ns() + (uint64_t)ms * CLOCK_NS_PER_MS;
+    return 0;
+}
+
+enum prober_error http_engine_create(struct http_engine **out, struct resolver *resolver)
+{
+    struct http_engine *e = calloc(1, sizeof(*e));
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = resolver_fd(resolver)};
+    enum prober_error err = PROBER_ERR_NOMEM;
+
+    if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(e);
+        return err;
+    }
+    e->resolver = resolver;
+    e->curl_ns = UINT64_MAX;
+    e->multi = curl_multi_init();
+    e->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (!e->multi)
+        goto out;
+    err = PROBER_ERR_IO;
+    if (e->epoll < 0 || epoll_ctl(e->epoll, EPOLL_CTL_ADD, event.data.fd, &event))
+        goto out;
+    curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
+    curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
+    curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    *out = e;
+    e = NULL;
+    err = PROBER_OK;
+out:
+    http_engine_destroy(e);
+    return err;
+}
+
+void http_engine_start(struct http_engine *e, const struct http_kind *kind, const char *target,
+                       uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
+{
+    struct http_result failed = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
+    struct probe *p = calloc(1, sizeof(*p));
+    enum prober_error err;
+
+    if (!p) {
+        done(context, &failed);
+        return;
+    }
+    p->engine = e;
+    p->kind = kind;
+    p->started_ns = now_ns;
+    p->deadline_ns = timeout_ns < UINT64_MAX - now_ns ? now_ns + timeout_ns : UINT64_MAX;
+    p->done = done;
+    p->context = context;
+    p->result.content_length = -1;
+    err = http_course_begin(&p->course, kind->spec, target);
+    if (err || !add_probe(e, p)) {
+        if (err)
+            failed.reason = err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME
+                                                          : HTTP_FAILED_BAD_URL;
+        done(context, &failed);
+        free(p);
+        return;
+    }
+    look_up(p);
+}
+
+size_t http_engine_running(const struct http_engine *e)
+{
+    return e->running;
+}
+
+int http_engine_fd(const struct http_engine *e)
+{
+    return e->epoll;
+}
+
+static void collect(struct http_engine *e)
+{
+    CURLMsg *msg;
+    int left;
+
+    while ((msg = curl_multi_info_read(e->multi, &left)))
+        if (msg->msg == CURLMSG_DONE)
+            end_hop(http_transfer_context(msg->easy_handle), msg->data.result);
+}
+
+static void serve_sockets(struct http_engine *e)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(e->epoll, events, EVENTS_MAX, 0), running;
+
+    for (int i = 0; i < count; i++) {
+        int what = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                   (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+
+        if (events[i].data.fd != resolver_fd(e->resolver))
+            curl_multi_socket_action(e->multi, events[i].data.fd, what, &running);
+    }
+    if (clock_monotonic_ns() >= e->curl_ns) {
+        e->curl_ns = UINT64_MAX; /* it sets a new one as needed */
+        curl_multi_socket_action(e->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+}
+
+uint64_t http_engine_step(struct http_engine *e, uint64_t now_ns)
+{
+    uint64_t next = resolver_step(e->resolver, now_ns);
+
+    serve_sockets(e);
+    collect(e);
+    while (e->running > 0 && e->probes[0]->deadline_ns <= now_ns)
+        expire(e->probes[0], now_ns);
+    if (e->curl_ns < next)
+        next = e->curl_ns;
+    return e->running > 0 && e->probes[0]->deadline_ns < next ? e->probes[0]->deadline_ns : next;
+}
+
+void http_engine_destroy(struct http_engine *e)
+{
+    if (!e)
+        return;
+    while (e->running > 0) {
+        struct probe *p = e->probes[0];
+
+        remove_probe(e, p);
+        free_probe(p);
+    }
+    curl_multi_cleanup(e->multi);
+    if (e->epoll >= 0)
+        close(e->epoll);
+    free(e->probes);
+    free(e);
+    curl_global_cleanup();
+}

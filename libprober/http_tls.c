@@ -1,0 +1,159 @@
+#include "libprober/http_tls.h"
+
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/addr.h"
+#include "common/array.h"
+#include "common/clock.h"
+
+struct http_tls_trust {
+    X509_STORE *store;
+};
+
+static int add_certificates(X509_STORE *store, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *cert;
+    int count = 0;
+
+    while (bio && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        count += X509_STORE_add_cert(store, cert);
+        X509_free(cert);
+    }
+    BIO_free(bio);
+    return count;
+}
+
+enum prober_error http_tls_trust_create(struct http_tls_trust **out, const char *pem,
+                                        struct prober_failure *why)
+{
+    struct http_tls_trust *t = calloc(1, sizeof(*t));
+    enum prober_error err = PROBER_OK;
+
+    if (t)
+        t->store = X509_STORE_new();
+    if (!t || !t->store)
+        err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    else if (pem && add_certificates(t->store, pem) == 0)
+        err = prober_fail(why, PROBER_ERR_SYNTAX, "there is no certificate in the ca");
+    else if (!pem && X509_STORE_set_default_paths(t->store) != 1)
+        err = prober_fail(why, PROBER_ERR_NOMEM, "the system's certificates cannot be used");
+    if (!err) {
+        *out = t;
+        t = NULL;
+    }
+    http_tls_trust_destroy(t);
+    return err;
+}
+
+static int64_t earliest_expiry(const STACK_OF(X509) * chain)
+{
+    int64_t earliest = 0;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        struct tm tm;
+        int64_t at;
+
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) != 1)
+            continue;
+        at = timegm(&tm);
+        if (earliest == 0 || at < earliest)
+            earliest = at;
+    }
+    return earliest;
+}
+
+static enum http_reason reason_of(int error)
+{
+    static const struct {
+        int error;
+        enum http_reason reason;
+    } table[] = {
+        {X509_V_ERR_CERT_HAS_EXPIRED, HTTP_FAILED_TLS_VERIFY_EXPIRED},
+        {X509_V_ERR_CERT_NOT_YET_VALID, HTTP_FAILED_TLS_VERIFY_EXPIRED},
+        {X509_V_ERR_HOSTNAME_MISMATCH, HTTP_FAILED_TLS_VERIFY_HOSTNAME},
+        {X509_V_ERR_IP_ADDRESS_MISMATCH, HTTP_FAILED_TLS_VERIFY_HOSTNAME},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (table[i].error == error)
+            return table[i].reason;
+    return HTTP_FAILED_TLS_VERIFY_UNTRUSTED;
+}
+
+static bool set_name(X509_VERIFY_PARAM *param, const char *name)
+{
+    struct prober_addr addr;
+    size_t len = strlen(name);
+
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (prober_addr_parse(name, &addr) == PROBER_OK)
+        return X509_VERIFY_PARAM_set1_ip(param, addr.bytes,
+                                         addr.family == PROBER_FAMILY_IPV4 ? 4 : 16) == 1;
+    if (len > 1 && name[len - 1] == '.') /* the root's dot is no part of a certificate's name */
+        len--;
+    return X509_VERIFY_PARAM_set1_host(param, name, len) == 1;
+}
+
+/* OpenSSL asks this instead of its own verification, for each chain that a server sends. */
+static int verify(X509_STORE_CTX *ctx, void *context)
+{
+    struct http_tls_session *s = context;
+
+    s->earliest_expiry = earliest_expiry(X509_STORE_CTX_get0_untrusted(ctx));
+    if (s->is_unverified)
+        return 1;
+    if (!set_name(X509_STORE_CTX_get0_param(ctx), s->name)) {
+        s->failure = HTTP_FAILED_LOCAL;
+        return 0;
+    }
+    if (X509_verify_cert(ctx) == 1) {
+        s->last_chain_expiry = earliest_expiry(X509_STORE_CTX_get0_chain(ctx));
+        return 1;
+    }
+    s->failure = reason_of(X509_STORE_CTX_get_error(ctx));
+    return 0;
+}
+
+void http_tls_attach(struct http_tls_session *s, void *ssl_ctx)
+{
+    s->started_ns = clock_monotonic_ns();
+    if (s->trust)
+        SSL_CTX_set1_cert_store(ssl_ctx, s->trust->store);
+    if (s->allows_old)
+        SSL_CTX_set_security_level(ssl_ctx, 0);
+    SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(ssl_ctx, verify, s);
+}
+
+void http_tls_note_version(struct http_tls_session *s, void *ssl)
+{
+    static const struct {
+        int version;
+        const char *text;
+    } table[] = {
+        {TLS1_VERSION, "TLS 1.0"},
+        {TLS1_1_VERSION, "TLS 1.1"},
+        {TLS1_2_VERSION, "TLS 1.2"},
+        {TLS1_3_VERSION, "TLS 1.3"},
+    };
+
+    for (size_t i = 0; ssl && i < ARRAY_LEN(table); i++)
+        if (SSL_version(ssl) == table[i].version)
+            s->version = table[i].text;
+}
+
+void http_tls_trust_destroy(struct http_tls_trust *t)
+{
+    if (!t)
+        return;
+    X509_STORE_free(t->store);
+    free(t);
+}

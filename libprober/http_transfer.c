@@ -1,0 +1,498 @@
+#include "libprober/http_transfer.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/version.h"
+#include "libprober/http_body.h"
+
+/* The head of an answer as it comes. */
+struct head {
+    size_t bytes;
+    bool is_begun, is_whole;
+    enum http_reason fault;
+    int status;
+    char version[16]; /* "HTTP/1.1" */
+    int64_t content_length;
+    struct http_fields fields;
+};
+
+struct http_transfer {
+    const struct http_spec *spec;
+    CURL *easy;
+    struct curl_slist *lines, *connect_to;
+    struct http_tls_session tls;
+    struct head head;
+    struct http_body *body;
+    enum prober_error body_err;
+    bool keeps_body;
+    bool is_redirect; /* its body is not wanted */
+    bool is_tls;
+    uint64_t started_ns;
+    char error[CURL_ERROR_SIZE];
+};
+
+static const char *location_of(const struct head *head)
+{
+    static const int redirects[] = {301, 302, 303, 307, 308};
+    const char *location = http_fields_next(&head->fields, "Location", NULL);
+
+    for (size_t i = 0; location && *location && i < ARRAY_LEN(redirects); i++)
+        if (head->status == redirects[i])
+            return location;
+    return NULL;
+}
+
+/* A further head begins, after an interim answer too. */
+static void begin_head(struct head *head, const char *line, size_t len)
+{
+    char start[64];
+    size_t version;
+
+    snprintf(start, sizeof(start), "%.*s", (int)(len < sizeof(start) ? len : sizeof(start)), line);
+    version = strcspn(start, " ");
+    strbuf_clear(&head->fields.text);
+    head->is_begun = true;
+    head->content_length = -1;
+    head->status = atoi(start + version);
+    snprintf(head->version, sizeof(head->version), "%.*s%s", (int)version, start,
+             memchr(start, '.', version) ? "" : ".0");
+}
+
+static bool take_field(struct head *head, const char *line, size_t len)
+{
+    const char *colon = memchr(line, ':', len), *value;
+    int64_t length;
+
+    if (line[0] == ' ' || line[0] == '\t')
+        return true; /* the obsolete folding: the value goes on; nobody asks for such */
+    if (!colon)
+        return false;
+    value = colon + 1;
+    len -= (size_t)(value - line);
+    for (; len > 0 && strchr(" \t", *value); len--)
+        value++;
+    while (len > 0 && strchr(" \t\r\n", value[len - 1]))
+        len--;
+    http_fields_add(&head->fields, line, (size_t)(colon - line), value, len);
+    if ((size_t)(colon - line) != strlen("Content-Length") ||
+        strncasecmp(line, "Content-Length", strlen("Content-Length")) != 0)
+        return true;
+    length = atoll(value);
+    if (head->content_length >= 0 && head->content_length != length)
+        return false; /* two lengths: nobody knows where the answer ends */
+    head->content_length = length;
+    return true;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *context)
+{
+    struct http_transfer *t = context;
+    struct head *head = &t->head;
+    size_t len = size * count;
+
+    if (head->is_whole)
+        return len; /* trailers */
+    head->bytes += len;
+    if (head->bytes > HTTP_HEAD_MAX) {
+        head->fault = HTTP_FAILED_BAD_RESPONSE;
+    } else if (!head->is_begun) {
+        begin_head(head, bytes, len);
+    } else if (len > 0 && strchr("\r\n", bytes[0])) {
+        head->is_begun = head->status >= 200 || head->status == 101;
+        head->is_whole = head->is_begun;
+    } else if (!take_field(head, bytes, len)) {
+        head->fault = HTTP_FAILED_BAD_RESPONSE;
+    }
+    if (!strbuf_ok(&head->fields.text))
+        head->fault = HTTP_FAILED_LOCAL;
+    if (head->is_whole) {
+        struct curl_tlssessioninfo *info = NULL;
+
+        if (t->is_tls && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK &&
+            info)
+            http_tls_note_version(&t->tls, info->internals);
+        t->is_redirect = location_of(head) != NULL;
+    }
+    return head->fault || t->is_redirect ? 0 : len;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
+{
+    struct http_transfer *t = context;
+
+    t->body_err = http_body_feed(t->body, bytes, size * count);
+    return t->body_err ? 0 : size * count;
+}
+
+static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *context)
+{
+    struct http_transfer *t = context;
+
+    (void)easy;
+    http_tls_attach(&t->tls, ssl_ctx);
+    return CURLE_OK;
+}
+
+/* What stays the same for all hops. */
+static void set_fixed_options(struct http_transfer *t)
+{
+    static const long minimum[] = {CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_0,
+                                   CURL_SSLVERSION_TLSv1_1, CURL_SSLVERSION_TLSv1_2,
+                                   CURL_SSLVERSION_TLSv1_3};
+    static const long maximum[] = {CURL_SSLVERSION_MAX_DEFAULT, CURL_SSLVERSION_MAX_TLSv1_0,
+                                   CURL_SSLVERSION_MAX_TLSv1_1, CURL_SSLVERSION_MAX_TLSv1_2,
+                                   CURL_SSLVERSION_MAX_TLSv1_3};
+    const struct http_tls *tls = &t->spec->tls;
+    CURL *e = t->easy;
+
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_PROXY, ""); /* the environment's neither */
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* a resumed session shows no chain */
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);      /* http_tls does both */
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(e, CURLOPT_SSLVERSION, minimum[tls->min_version] | maximum[tls->max_version]);
+    curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+    curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
+                     t->spec->enable_http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_COOKIEFILE, ""); /* a jar in memory */
+    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+    if (tls->cert) {
+        struct curl_blob cert = {(void *)tls->cert, strlen(tls->cert), CURL_BLOB_COPY};
+        struct curl_blob key = {(void *)tls->key.text, strlen(tls->key.text), CURL_BLOB_COPY};
+
+        curl_easy_setopt(e, CURLOPT_SSLCERT_BLOB, &cert);
+        curl_easy_setopt(e, CURLOPT_SSLKEY_BLOB, &key);
+    }
+}
+
+enum prober_error http_transfer_create(struct http_transfer **out, const struct http_spec *spec,
+                                       const struct http_tls_trust *trust, bool keeps_body)
+{
+    struct http_transfer *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return PROBER_ERR_NOMEM;
+    t->spec = spec;
+    t->keeps_body = keeps_body;
+    t->tls.trust = trust;
+    t->easy = curl_easy_init();
+    if (!t->easy) {
+        free(t);
+        return PROBER_ERR_NOMEM;
+    }
+    set_fixed_options(t);
+    *out = t;
+    return PROBER_OK;
+}
+
+static bool add(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(*list, line);
+
+    if (more)
+        *list = more;
+    return more != NULL;
+}
+
+/* libcurl's own way to say it: "Name: value", "Name;" for an empty value, "Name:" for no such line. */
+static bool add_field(struct curl_slist **list, const char *name, const char *value)
+{
+    struct strbuf line = STRBUF_INIT;
+    bool ok;
+
+    strbuf_puts(&line, name);
+    if (value && !*value)
+        strbuf_putc(&line, ';');
+    else
+        strbuf_printf(&line, ": %s", value ? value : "");
+    if (!value)
+        line.len--, line.bytes[line.len] = 0;
+    ok = strbuf_ok(&line) && add(list, line.bytes);
+    strbuf_free(&line);
+    return ok;
+}
+
+static bool set_lines(struct http_transfer *t, const struct http_hop *hop)
+{
+    static const struct {
+        const char *name, *value;
+    } defaults[] = {
+        {"User-Agent", "probermesh/" PROBER_VERSION},
+        {"Connection", "close"},
+        {"Accept", NULL},
+        {"Content-Type", NULL},
+        {"Expect", NULL},
+    };
+    const char *at = hop->fields->text.bytes;
+    bool ok = add_field(&t->lines, "Host", hop->host);
+
+    for (size_t i = 0; i < ARRAY_LEN(defaults) && ok; i++)
+        if (!http_fields_next(hop->fields, defaults[i].name, NULL))
+            ok = add_field(&t->lines, defaults[i].name, defaults[i].value);
+    for (size_t left = hop->fields->text.len; left > 0 && ok;) {
+        const char *value = at + strlen(at) + 1, *next = value + strlen(value) + 1;
+
+        ok = add_field(&t->lines, at, value);
+        left -= (size_t)(next - at);
+        at = next;
+    }
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->lines);
+    return ok;
+}
+
+static void set_method(struct http_transfer *t, const struct http_hop *hop)
+{
+    static const char *const have_length[] = {"POST", "PUT", "PATCH"};
+    bool posts = hop->has_body;
+
+    for (size_t i = 0; i < ARRAY_LEN(have_length); i++)
+        posts = posts || strcmp(hop->method, have_length[i]) == 0;
+    curl_easy_setopt(t->easy, CURLOPT_NOBODY, 0L);
+    curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
+    if (strcmp(hop->method, "HEAD") == 0) {
+        curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+    } else if (posts) {
+        curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)(hop->has_body ? t->spec->body_len : 0));
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, hop->has_body ? t->spec->body : "");
+    }
+    curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, hop->method);
+}
+
+/* The URL names whom TLS expects; where to connect, and what to say, is told apart from it. */
+static bool set_destination(struct http_transfer *t, const struct http_hop *hop)
+{
+    char text[2 * PROBER_HOST_MAX], address[PROBER_ADDR_TEXT_MAX];
+    bool literal = strchr(hop->tls_name, ':') != NULL;
+
+    snprintf(text, sizeof(text), "%s://%s%s%s:%u/", hop->url->tls ? "https" : "http",
+             literal ? "[" : "", hop->tls_name, literal ? "]" : "", hop->url->port);
+    curl_easy_setopt(t->easy, CURLOPT_URL, text);
+    curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, hop->url->path);
+    prober_addr_format(&hop->address, address);
+    snprintf(text, sizeof(text),
+             hop->address.family == PROBER_FAMILY_IPV6 ? "::[%s]:%u" : "::%s:%u", address,
+             hop->url->port);
+    if (!add(&t->connect_to, text))
+        return false;
+    curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, t->connect_to);
+    return true;
+}
+
+static void forget_hop(struct http_transfer *t)
+{
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, NULL);
+    curl_slist_free_all(t->lines);
+    curl_slist_free_all(t->connect_to);
+    t->lines = t->connect_to = NULL;
+    strbuf_free(&t->head.fields.text);
+    t->head = (struct head){.content_length = -1};
+    http_body_destroy(t->body);
+    t->body = NULL;
+    t->body_err = PROBER_OK;
+    t->is_redirect = false;
+    t->error[0] = 0;
+}
+
+enum prober_error http_transfer_prepare(struct http_transfer *t, const struct http_hop *hop,
+                                        void *context, uint64_t now_ns)
+{
+    static const enum compress_coding codings[] = {
+        COMPRESS_IDENTITY, COMPRESS_IDENTITY, COMPRESS_GZIP, COMPRESS_DEFLATE, COMPRESS_BROTLI};
+    const struct http_body_config body = {.coding = codings[t->spec->compression],
+                                          .limit = t->spec->body_size_limit,
+                                          .kept = t->keeps_body};
+    enum http_tls_version least = t->spec->tls.min_version;
+
+    forget_hop(t);
+    t->started_ns = now_ns;
+    t->is_tls = hop->url->tls;
+    t->tls =
+        (struct http_tls_session){.trust = t->tls.trust,
+                                  .name = hop->tls_name,
+                                  .is_unverified = t->spec->tls.insecure_skip_verify,
+                                  .allows_old = least == HTTP_TLS_1_0 || least == HTTP_TLS_1_1};
+    curl_easy_setopt(t->easy, CURLOPT_PRIVATE, context);
+    set_method(t, hop);
+    if (!set_lines(t, hop) || !set_destination(t, hop))
+        return PROBER_ERR_NOMEM;
+    return http_body_create(&t->body, &body);
+}
+
+void *http_transfer_handle(const struct http_transfer *t)
+{
+    return t->easy;
+}
+
+void *http_transfer_context(void *handle)
+{
+    char *context = NULL;
+
+    curl_easy_getinfo(handle, CURLINFO_PRIVATE, &context);
+    return context;
+}
+
+static uint64_t time_of(const struct http_transfer *t, CURLINFO which)
+{
+    curl_off_t us = 0;
+
+    curl_easy_getinfo(t->easy, which, &us);
+    return us > 0 ? (uint64_t)us * CLOCK_NS_PER_US : 0;
+}
+
+static uint64_t between(uint64_t from, uint64_t to)
+{
+    return from > 0 && to > from ? to - from : 0;
+}
+
+/* libcurl forgets when the connection was there once TLS failed: we noted it ourselves. */
+static void take_times(const struct http_transfer *t, uint64_t total_ns,
+                       struct http_hop_result *out)
+{
+    uint64_t connected = time_of(t, CURLINFO_CONNECT_TIME_T);
+    uint64_t secured = time_of(t, CURLINFO_APPCONNECT_TIME_T);
+    uint64_t first = time_of(t, CURLINFO_STARTTRANSFER_TIME_T);
+
+    if (connected == 0 && t->tls.started_ns > 0)
+        connected = between(t->started_ns, t->tls.started_ns);
+    out->connect_ns = connected;
+    out->tls_ns = t->is_tls ? between(connected, secured) : 0;
+    if (t->head.bytes == 0)
+        return;
+    out->processing_ns = between(t->is_tls ? secured : connected, first);
+    out->transfer_ns = between(first, total_ns);
+}
+
+static void take_reply(const struct http_transfer *t, struct http_hop_result *out)
+{
+    const struct head *head = &t->head;
+
+    out->has_head = head->is_whole && !head->fault;
+    out->location = out->has_head ? location_of(head) : NULL;
+    out->content_length = head->content_length;
+    out->body_received = http_body_received(t->body);
+    out->body_decoded = http_body_decoded(t->body);
+    out->tls = &t->tls;
+    out->reply = (struct http_reply){
+        .status = head->status,
+        .version = head->version,
+        .tls = t->is_tls,
+        .fields = &head->fields,
+        .body_fault = out->fault,
+        .is_unread_redirect = out->location && head->content_length != 0,
+    };
+    out->reply.body = http_body_text(t->body, &out->reply.body_len);
+}
+
+static enum http_reason reason_of_body(enum prober_error err)
+{
+    if (err == PROBER_ERR_RANGE)
+        return HTTP_FAILED_BODY_TOO_LARGE;
+    return err == PROBER_ERR_SYNTAX ? HTTP_FAILED_BODY_ENCODING : HTTP_FAILED_LOCAL;
+}
+
+static enum http_reason reason_of_connect(const struct http_transfer *t)
+{
+    long number = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    if (number == ECONNREFUSED)
+        return HTTP_FAILED_CONNECT_REFUSED;
+    if (number == ETIMEDOUT)
+        return HTTP_FAILED_CONNECT_TIMEOUT;
+    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == EADDRNOTAVAIL
+               ? HTTP_FAILED_LOCAL
+               : HTTP_FAILED_CONNECT_UNREACHABLE;
+}
+
+static bool has_failed_in_tls(const struct http_transfer *t, CURLcode code)
+{
+    bool secured = time_of(t, CURLINFO_APPCONNECT_TIME_T) > 0;
+
+    /* in TLS 1.3 a server refuses our certificate after the handshake, with an alert */
+    return t->tls.started_ns > 0 &&
+           (!secured || (code == CURLE_RECV_ERROR && strstr(t->error, "alert")));
+}
+
+static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode code)
+{
+    if (code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT)
+        return HTTP_FAILED_LOCAL;
+    if (code == CURLE_COULDNT_CONNECT)
+        return reason_of_connect(t);
+    if (t->head.is_whole)
+        return HTTP_FAILED_TRUNCATED;
+    if (t->is_tls && has_failed_in_tls(t, code))
+        return HTTP_FAILED_TLS_HANDSHAKE;
+    if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CONNECT_ERROR)
+        return HTTP_FAILED_TLS_HANDSHAKE;
+    return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR
+               ? HTTP_FAILED_NO_RESPONSE
+               : HTTP_FAILED_BAD_RESPONSE;
+}
+
+static enum http_reason reason_of(const struct http_transfer *t, CURLcode code)
+{
+    enum prober_error err;
+
+    if (t->tls.failure)
+        return t->tls.failure;
+    if (t->head.fault)
+        return t->head.fault;
+    if (t->is_redirect)
+        return HTTP_SUCCEEDED;
+    if (t->body_err)
+        return reason_of_body(t->body_err);
+    if (code != CURLE_OK)
+        return reason_of_code(t, code);
+    err = http_body_end(t->body);
+    return err ? reason_of_body(err) : HTTP_SUCCEEDED;
+}
+
+void http_transfer_end(struct http_transfer *t, int code, struct http_hop_result *out)
+{
+    *out = (struct http_hop_result){.fault = reason_of(t, (CURLcode)code)};
+    take_times(t, time_of(t, CURLINFO_TOTAL_TIME_T), out);
+    take_reply(t, out);
+}
+
+void http_transfer_expire(struct http_transfer *t, uint64_t now_ns, struct http_hop_result *out)
+{
+    bool connected = time_of(t, CURLINFO_CONNECT_TIME_T) > 0 || t->tls.started_ns > 0;
+
+    *out = (struct http_hop_result){
+        .fault = connected ? HTTP_FAILED_TIMEOUT : HTTP_FAILED_CONNECT_TIMEOUT,
+    };
+    take_times(t, between(t->started_ns, now_ns), out);
+    take_reply(t, out);
+}
+
+void http_transfer_destroy(struct http_transfer *t)
+{
+    if (!t)
+        return;
+    forget_hop(t);
+    curl_easy_cleanup(t->easy);
+    free(t);
+}
