@@ -477,13 +477,15 @@ static bool put_nested(const struct http_writer *w, const struct http_key *key, 
 {
     const struct http_block *block = key->detail;
     const void *fields = block->size ? *(const void *const *)field : field;
+    struct http_writer on_one_line = *w;
     size_t before;
 
     if (!fields)
         return false;
+    on_one_line.indent = 0;
     strbuf_putc(w->out, '{');
     before = w->out->len;
-    http_put_keys(w, block->keys, block->count, fields);
+    http_put_keys(&on_one_line, block->keys, block->count, fields);
     strbuf_putc(w->out, '}');
     return block->size || w->out->len > before + 1;
 }
@@ -635,30 +637,51 @@ static void cut(struct strbuf *out, size_t len)
     }
 }
 
+static void put_name(const struct http_writer *w, const char *name)
+{
+    if (w->out->len && w->out->bytes[w->out->len - 1] != '{')
+        strbuf_putc(w->out, ',');
+    if (w->indent)
+        strbuf_printf(w->out, "\n%*s", w->indent, "");
+    strbuf_printf(w->out, "\"%s\":%s", name, w->indent ? " " : "");
+}
+
 void http_put_keys(const struct http_writer *w, const struct http_key *keys, size_t count,
                    const void *fields)
 {
     for (size_t i = 0; i < count; i++) {
-        size_t before = w->out->len;
+        size_t before = w->out->len, value;
 
         if (!keys[i].type->put)
             continue;
-        if (before && w->out->bytes[before - 1] != '{')
-            strbuf_putc(w->out, ',');
-        strbuf_printf(w->out, "\"%s\":", keys[i].name);
-        if (!keys[i].type->put(w, &keys[i], (const char *)fields + keys[i].offset))
+        put_name(w, keys[i].name);
+        value = w->out->len;
+        if (!keys[i].type->put(w, &keys[i], (const char *)fields + keys[i].offset) &&
+            (!w->with_defaults || w->out->len == value))
             cut(w->out, before);
     }
 }
 
+static void put_spec(const struct http_writer *w, const struct http_spec *spec)
+{
+    strbuf_putc(w->out, '{');
+    http_put_keys(w, block_keys, ARRAY_LEN(block_keys), spec);
+    http_put_keys(w, client_keys, ARRAY_LEN(client_keys), spec);
+    strbuf_putc(w->out, '}');
+}
+
 void http_spec_put(struct strbuf *out, const struct http_spec *spec, bool with_secrets)
 {
-    struct http_writer w = {out, with_secrets};
+    const struct http_writer w = {.out = out, .with_secrets = with_secrets};
 
-    strbuf_putc(out, '{');
-    http_put_keys(&w, block_keys, ARRAY_LEN(block_keys), spec);
-    http_put_keys(&w, client_keys, ARRAY_LEN(client_keys), spec);
-    strbuf_putc(out, '}');
+    put_spec(&w, spec);
+}
+
+void http_spec_put_whole(struct strbuf *out, const struct http_spec *spec, int indent)
+{
+    const struct http_writer w = {.out = out, .with_defaults = true, .indent = indent};
+
+    put_spec(&w, spec);
 }
 
 /* ---- secrets ---- */

@@ -203,6 +203,10 @@ enum prober_error http_spec_read_text(struct http_spec **out, const char *name, 
  * makes an equal spec of it. */
 void http_spec_put(struct strbuf *out, const struct http_spec *spec, bool with_secrets);
 
+/* Appends the spec for people: every key that has a value, defaults too, each on a line of its own
+ * after `indent` blanks, as JSON. Secrets are masked. */
+void http_spec_put_whole(struct strbuf *out, const struct http_spec *spec, int indent);
+
 /* True when the spec must not pass where others can read or forge it: it holds credentials, an
  * Authorization, Proxy-Authorization or Cookie header, secret header values, a private key,
  * userinfo in the URL of a proxy, headers for a proxy, or the name of a file. */

@@ -490,12 +490,14 @@ static void read_matches(struct http_reader *r, const struct http_setting *s,
 static bool put_matches(const struct http_writer *w, const struct http_key *key, const void *field)
 {
     const struct http_header_matches *matches = field;
+    struct http_writer on_one_line = *w;
 
     (void)key;
+    on_one_line.indent = 0;
     strbuf_putc(w->out, '[');
     for (size_t i = 0; i < matches->count; i++) {
         strbuf_printf(w->out, "%s{", separator(i));
-        http_put_keys(w, match_keys, ARRAY_LEN(match_keys), &matches->items[i]);
+        http_put_keys(&on_one_line, match_keys, ARRAY_LEN(match_keys), &matches->items[i]);
         strbuf_putc(w->out, '}');
     }
     strbuf_putc(w->out, ']');

@@ -37,6 +37,8 @@ struct http_reader {
 struct http_writer {
     struct strbuf *out;
     bool with_secrets;
+    bool with_defaults;
+    int indent; /* of each key, on a line of its own; 0: all on one line */
 };
 
 struct http_key;
@@ -45,8 +47,8 @@ struct http_type {
     /* Stores the value, which is not null, in *field, or complains. */
     void (*read)(struct http_reader *r, const struct http_setting *s, const struct http_key *key,
                  void *field);
-    /* Appends the value; false, with whatever was appended to be dropped, when it is the default.
-     * NULL: never written. */
+    /* Appends the value, or nothing when none is set; false when it is the default, which is
+     * dropped unless defaults are wanted. NULL: never written. */
     bool (*put)(const struct http_writer *w, const struct http_key *key, const void *field);
 };
 
@@ -140,8 +142,8 @@ void http_read_block(struct http_reader *r, const struct http_setting *s,
 /* Appends text[len] as a JSON string that YAML reads alike; a secret's mask without with_secrets. */
 void http_put_text(const struct http_writer *w, const char *text, size_t len);
 void http_put_secret(const struct http_writer *w, const char *text);
-/* Appends `"name":value` of those of keys[count] that are not the default, each after a comma
- * unless it follows "{". */
+/* Appends `"name":value` of those of keys[count] that are wanted, each after a comma unless it
+ * follows "{". */
 void http_put_keys(const struct http_writer *w, const struct http_key *keys, size_t count,
                    const void *fields);
 

@@ -17,6 +17,7 @@
 #include "common/error.h"
 #include "common/problems.h"
 #include "common/regex.h"
+#include "common/strbuf.h"
 #include "libprober/http_spec.h"
 
 /* Kinds of probe; their names ("icmp", "http") and parsers are a table in spec.c. */
@@ -77,6 +78,12 @@ enum prober_error probe_spec_read_file(struct probe_spec **out, const char *path
 enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name, const char *text,
                                        size_t len, struct problems *problems);
 void probe_spec_destroy(struct probe_spec *spec);
+
+/* Appends the spec as a probe file for people: all settings, those that were left out too. What is
+ * up to the agent, and secrets, are left out or masked. */
+void probe_spec_put(struct strbuf *out, const struct probe_spec *spec);
+/* Appends a target as it may be shown: as written, but without user information. */
+void probe_target_put(struct strbuf *out, enum probe_kind kind, const char *target);
 
 /* True when source_regions lets agents of `region` probe the entry. */
 bool probe_entry_takes_source(const struct probe_entry *entry, const char *region);

@@ -6,7 +6,6 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/problems.h"
-#include "libprober/http_url.h"
 #include "serverd/plan.h"
 
 #define JSON_TYPE "application/json"
@@ -163,20 +162,12 @@ static void get_mesh(struct web_exchange *x, void *context)
 
 /* ---- targets ---- */
 
-/* The target as it is written, but for user information, which is a secret. */
 static struct json *target_json(const struct plan_entry *e, const char *text)
 {
     struct strbuf shown = STRBUF_INIT;
     struct json *value;
-    struct http_url url;
 
-    if (e->kind != PROBE_HTTP || !strchr(text, '@'))
-        return json_new_string(text);
-    if (http_url_parse(text, &url, NULL))
-        return json_new_string(HTTP_SPEC_SECRET_MASK);
-    if (!url.has_user)
-        return json_new_string(text);
-    http_url_put(&shown, &url);
+    probe_target_put(&shown, e->kind, text);
     value = strbuf_ok(&shown) ? json_new_string(shown.bytes) : NULL;
     strbuf_free(&shown);
     return value;

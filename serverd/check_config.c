@@ -5,12 +5,23 @@
 #include <string.h>
 
 #include "common/problems.h"
+#include "common/strbuf.h"
 #include "common/yaml.h"
 #include "libprober/spec.h"
 #include "serverd/options.h"
 #include "serverd/reload.h"
 
-static enum prober_error check_probe_file(const char *path, struct problems *problems)
+static void dump(const struct probe_spec *spec)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    probe_spec_put(&text, spec);
+    if (strbuf_ok(&text))
+        fwrite(text.bytes, 1, text.len, stdout);
+    strbuf_free(&text);
+}
+
+static enum prober_error check_probe_file(const char *path, bool dump_it, struct problems *problems)
 {
     struct probe_spec *spec = NULL;
     size_t targets = 0;
@@ -20,12 +31,15 @@ static enum prober_error check_probe_file(const char *path, struct problems *pro
         return err;
     for (size_t i = 0; i < spec->count; i++)
         targets += spec->entries[i].target_count;
-    printf("%s: entries: %zu, targets: %zu\n", path, spec->count, targets);
+    if (dump_it)
+        dump(spec);
+    else
+        printf("%s: entries: %zu, targets: %zu\n", path, spec->count, targets);
     probe_spec_destroy(spec);
     return PROBER_OK;
 }
 
-static enum prober_error check_settings(const char *path, bool dump, struct problems *problems)
+static enum prober_error check_settings(const char *path, bool dump_it, struct problems *problems)
 {
     char option[] = "-config";
     char *const argv[] = {option, (char *)(uintptr_t)path};
@@ -35,7 +49,7 @@ static enum prober_error check_settings(const char *path, bool dump, struct prob
 
     if (!err)
         err = reload_read(&settings, &change, problems);
-    if (!err && dump)
+    if (!err && dump_it)
         options_dump(serverd_options, serverd_options_count, &settings, stdout);
     else if (!err)
         printf("%s: ok\n", path);
@@ -44,7 +58,7 @@ static enum prober_error check_settings(const char *path, bool dump, struct prob
     return err;
 }
 
-static enum prober_error check_file(const char *path, bool dump, struct problems *problems)
+static enum prober_error check_file(const char *path, bool dump_it, struct problems *problems)
 {
     struct yaml_document *doc = NULL;
     enum prober_error err = yaml_read_file(&doc, path, problems);
@@ -55,19 +69,20 @@ static enum prober_error check_file(const char *path, bool dump, struct problems
     is_probe_file = yaml_kind(yaml_root(doc)) == YAML_MAPPING &&
                     yaml_get(yaml_root(doc), "prober_configs") != NULL;
     yaml_destroy(doc);
-    return is_probe_file ? check_probe_file(path, problems) : check_settings(path, dump, problems);
+    return is_probe_file ? check_probe_file(path, dump_it, problems)
+                         : check_settings(path, dump_it, problems);
 }
 
 int check_config(int argc, char *const *argv)
 {
     const char *path = NULL;
     struct problems *problems = NULL;
-    bool dump = false;
+    bool dump_it = false;
     enum prober_error err;
 
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "-dump") == 0 || strcmp(argv[i], "--dump") == 0) {
-            dump = true;
+            dump_it = true;
         } else if (path || argv[i][0] == '-') {
             path = NULL;
             break;
@@ -81,7 +96,7 @@ int check_config(int argc, char *const *argv)
     }
     if (problems_create(&problems))
         return 1;
-    err = check_file(path, dump, problems);
+    err = check_file(path, dump_it, problems);
     if (err && problems_count(problems) == 0)
         fprintf(stderr, "%s: %s\n", path, prober_error_text(err));
     for (size_t i = 0; i < problems_count(problems) && i < PROBLEMS_MAX; i++)

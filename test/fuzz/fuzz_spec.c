@@ -58,12 +58,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct probe_spec *spec = NULL;
     struct problems *problems = NULL;
+    struct strbuf dump = STRBUF_INIT;
 
     if (problems_create(&problems))
         return 0;
-    if (probe_spec_read_text(&spec, "f", (const char *)data, size, problems) == PROBER_OK)
+    if (probe_spec_read_text(&spec, "f", (const char *)data, size, problems) == PROBER_OK) {
         for (size_t i = 0; i < spec->count; i++)
             check_entry(&spec->entries[i]);
+        probe_spec_put(&dump, spec);
+        if (!strbuf_ok(&dump))
+            abort();
+    }
+    strbuf_free(&dump);
     probe_spec_destroy(spec);
     problems_destroy(problems);
     return 0;

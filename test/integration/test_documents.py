@@ -71,6 +71,21 @@ def test_the_probe_file_sample_is_accepted(build, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_http_blocks_are_checked_and_dumped_without_secrets(build, tmp_path):
+    path = tmp_path / "probe.yaml"
+    entry = "prober_configs:\n- prober_type: http\n  targets: [a]\n  http:\n"
+    path.write_text(entry + "    bearer_token: hush\n", encoding="utf-8")
+    done = run(f"{build}/bin/serverd", "check-config", "-dump", str(path))
+    assert done.returncode == 0, done.stderr
+    assert '"method": "GET"' in done.stdout and "hush" not in done.stdout
+    path.write_text(entry + "    method: a b\n    mathod: GET\n", encoding="utf-8")
+    done = run(f"{build}/bin/serverd", "check-config", str(path))
+    faults = [line.split(": ")[0] for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert faults == [f"{path}:5:prober_configs[0].http.method",
+                      f"{path}:6:prober_configs[0].http.mathod"]
+
+
 def test_man_pages_are_well_formed():
     for page in sorted(os.listdir(MAN)):
         done = run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", os.path.join(MAN, page))

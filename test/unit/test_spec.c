@@ -421,6 +421,36 @@ static void an_entry_with_secrets_in_block_or_target_is_confidential(void **stat
     assert_false(probe_entry_is_confidential(&spec->entries[0]));
 }
 
+static void a_dumped_spec_has_the_defaults_and_no_secrets_and_reads_back(void **state)
+{
+    struct strbuf first = STRBUF_INIT, second = STRBUF_INIT;
+
+    (void)state;
+    given_http("  name: n\n  timeout: 5s\n  source_regions: [eu]\n  http: {bearer_token: hush}\n"
+               "  targets: ['http://u:hush@a/', b]\n"
+               "- {prober_type: icmp, targets: [c], icmp: {timeout: 1s}}\n");
+    probe_spec_put(&first, spec);
+    assert_null(strstr(first.bytes, "hush"));
+    assert_non_null(strstr(first.bytes, "  timeout: 5s\n"));
+    assert_non_null(strstr(first.bytes, "\n    \"method\": \"GET\",\n"));
+    assert_non_null(strstr(first.bytes, "\n    \"follow_redirects\": true,\n"));
+    assert_non_null(strstr(first.bytes, "  targets:\n  - \"http://a/\"\n  - \"b\"\n"));
+    assert_non_null(strstr(first.bytes, "    payload_size: 64\n"));
+    end(NULL);
+    begin(NULL);
+    given_spec(first.bytes);
+    probe_spec_put(&second, spec);
+    assert_string_equal(first.bytes, second.bytes);
+    strbuf_free(&first);
+    strbuf_free(&second);
+    end(NULL);
+    begin(NULL);
+    given_spec("");
+    probe_spec_put(&second, spec);
+    assert_string_equal(second.bytes, "prober_configs: []\n");
+    strbuf_free(&second);
+}
+
 static void kinds_have_names(void **state)
 {
     (void)state;
@@ -453,6 +483,7 @@ int main(void)
         TEST(a_target_that_may_hold_a_password_is_not_quoted),
         TEST(sources_are_names_or_regexps_of_whole_names),
         TEST(an_entry_with_secrets_in_block_or_target_is_confidential),
+        TEST(a_dumped_spec_has_the_defaults_and_no_secrets_and_reads_back),
         TEST(kinds_have_names),
     };
 
