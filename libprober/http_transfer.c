@@ -5,30 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/version.h"
 #include "libprober/http_body.h"
-
-/* The head of an answer as it comes. */
-struct head {
-    size_t bytes;
-    bool is_begun, is_whole;
-    enum http_reason fault;
-    int status;
-    char version[16]; /* "HTTP/1.1" */
-    int64_t content_length;
-    struct http_fields fields;
-};
+#include "libprober/http_head.h"
 
 struct http_transfer {
     const struct http_spec *spec;
     CURL *easy;
     struct curl_slist *lines, *connect_to;
     struct http_tls_session tls;
-    struct head head;
+    struct http_head head;
     struct http_body *body;
     enum prober_error body_err;
     bool keeps_body;
@@ -38,89 +27,21 @@ struct http_transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-static const char *location_of(const struct head *head)
-{
-    static const int redirects[] = {301, 302, 303, 307, 308};
-    const char *location = http_fields_next(&head->fields, "Location", NULL);
-
-    for (size_t i = 0; location && *location && i < ARRAY_LEN(redirects); i++)
-        if (head->status == redirects[i])
-            return location;
-    return NULL;
-}
-
-/* A further head begins, after an interim answer too. */
-static void begin_head(struct head *head, const char *line, size_t len)
-{
-    char start[64];
-    size_t version;
-
-    snprintf(start, sizeof(start), "%.*s", (int)(len < sizeof(start) ? len : sizeof(start)), line);
-    version = strcspn(start, " ");
-    strbuf_clear(&head->fields.text);
-    head->is_begun = true;
-    head->content_length = -1;
-    head->status = atoi(start + version);
-    snprintf(head->version, sizeof(head->version), "%.*s%s", (int)version, start,
-             memchr(start, '.', version) ? "" : ".0");
-}
-
-static bool take_field(struct head *head, const char *line, size_t len)
-{
-    const char *colon = memchr(line, ':', len), *value;
-    int64_t length;
-
-    if (line[0] == ' ' || line[0] == '\t')
-        return true; /* the obsolete folding: the value goes on; nobody asks for such */
-    if (!colon)
-        return false;
-    value = colon + 1;
-    len -= (size_t)(value - line);
-    for (; len > 0 && strchr(" \t", *value); len--)
-        value++;
-    while (len > 0 && strchr(" \t\r\n", value[len - 1]))
-        len--;
-    http_fields_add(&head->fields, line, (size_t)(colon - line), value, len);
-    if ((size_t)(colon - line) != strlen("Content-Length") ||
-        strncasecmp(line, "Content-Length", strlen("Content-Length")) != 0)
-        return true;
-    length = atoll(value);
-    if (head->content_length >= 0 && head->content_length != length)
-        return false; /* two lengths: nobody knows where the answer ends */
-    head->content_length = length;
-    return true;
-}
-
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
     struct http_transfer *t = context;
-    struct head *head = &t->head;
-    size_t len = size * count;
+    struct curl_tlssessioninfo *info = NULL;
+    bool was_whole = t->head.is_whole;
 
-    if (head->is_whole)
-        return len; /* trailers */
-    head->bytes += len;
-    if (head->bytes > HTTP_HEAD_MAX) {
-        head->fault = HTTP_FAILED_BAD_RESPONSE;
-    } else if (!head->is_begun) {
-        begin_head(head, bytes, len);
-    } else if (len > 0 && strchr("\r\n", bytes[0])) {
-        head->is_begun = head->status >= 200 || head->status == 101;
-        head->is_whole = head->is_begun;
-    } else if (!take_field(head, bytes, len)) {
-        head->fault = HTTP_FAILED_BAD_RESPONSE;
-    }
-    if (!strbuf_ok(&head->fields.text))
-        head->fault = HTTP_FAILED_LOCAL;
-    if (head->is_whole) {
-        struct curl_tlssessioninfo *info = NULL;
-
+    if (!http_head_take(&t->head, bytes, size * count))
+        return 0;
+    if (t->head.is_whole && !was_whole) {
         if (t->is_tls && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK &&
             info)
             http_tls_note_version(&t->tls, info->internals);
-        t->is_redirect = location_of(head) != NULL;
+        t->is_redirect = http_head_location(&t->head) != NULL;
     }
-    return head->fault || t->is_redirect ? 0 : len;
+    return t->is_redirect ? 0 : size * count;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context)
@@ -306,8 +227,7 @@ static void forget_hop(struct http_transfer *t)
     curl_slist_free_all(t->lines);
     curl_slist_free_all(t->connect_to);
     t->lines = t->connect_to = NULL;
-    strbuf_free(&t->head.fields.text);
-    t->head = (struct head){.content_length = -1};
+    http_head_clear(&t->head);
     http_body_destroy(t->body);
     t->body = NULL;
     t->body_err = PROBER_OK;
@@ -386,10 +306,10 @@ static void take_times(const struct http_transfer *t, uint64_t total_ns,
 
 static void take_reply(const struct http_transfer *t, struct http_hop_result *out)
 {
-    const struct head *head = &t->head;
+    const struct http_head *head = &t->head;
 
     out->has_head = head->is_whole && !head->fault;
-    out->location = out->has_head ? location_of(head) : NULL;
+    out->location = out->has_head ? http_head_location(head) : NULL;
     out->content_length = head->content_length;
     out->body_received = http_body_received(t->body);
     out->body_decoded = http_body_decoded(t->body);

@@ -20,8 +20,6 @@
 #include "libprober/http_tls.h"
 #include "libprober/http_url.h"
 
-#define HTTP_HEAD_MAX (256 << 10) /* bytes of an answer's head; more is a bad response */
-
 struct http_transfer;
 
 /* What is asked. All is copied but tls_name, which must stay until the next hop. */

@@ -1,9 +1,12 @@
 #include "libprober/http_engine.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/clock.h"
@@ -276,6 +279,38 @@ static void where_nobody_can_go_has_its_reason(void **state)
     }
 }
 
+static int connection_to(uint16_t port, bool waits)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | (waits ? 0 : SOCK_NONBLOCK), 0);
+
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+    return fd;
+}
+
+static void a_connection_that_nobody_takes_is_a_connect_timeout(void **state)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sin);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fds[3];
+    const struct http_result *r;
+    char url[64];
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&sin, len), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&sin, &len), 0);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) /* its queue is full then */
+        fds[i] = connection_to(ntohs(sin.sin_port), i == 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", ntohs(sin.sin_port));
+    r = probe(*state, url, SHORT_NS);
+    assert_reason(r, "connect_timeout");
+    assert_int_equal(r->phases_ns[HTTP_PHASE_CONNECT], 0);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    close(listener);
+}
+
 static void names_are_resolved_by_us_and_their_time_is_a_phase(void **state)
 {
     struct fixture *f = *state;
@@ -460,6 +495,7 @@ int main(void)
         TEST(what_is_no_answer_has_its_reason),
         TEST(one_timeout_covers_it_all),
         TEST(where_nobody_can_go_has_its_reason),
+        TEST(a_connection_that_nobody_takes_is_a_connect_timeout),
         TEST(names_are_resolved_by_us_and_their_time_is_a_phase),
         TEST(only_the_preferred_family_is_used_without_fallback),
         TEST(redirects_are_followed_and_counted),

@@ -1,0 +1,112 @@
+#include "libprober/http_head.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/array.h"
+
+#define LENGTH "Content-Length"
+
+/* The three digits after the version; 0 when there are none. */
+static int status_of(const char *text)
+{
+    int status = 0;
+
+    text += strspn(text, " ");
+    for (int i = 0; i < 3; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return 0;
+        status = status * 10 + (text[i] - '0');
+    }
+    return status;
+}
+
+/* A head begins, or a further one after an interim answer. HTTP/2 is told without a minor version. */
+static void begin(struct http_head *h, const char *line, size_t len)
+{
+    char start[64];
+    size_t version;
+
+    snprintf(start, sizeof(start), "%.*s", (int)(len < sizeof(start) ? len : sizeof(start)), line);
+    version = strcspn(start, " \r\n");
+    strbuf_clear(&h->fields.text);
+    h->is_begun = true;
+    h->content_length = -1;
+    h->status = status_of(start + version);
+    snprintf(h->version, sizeof(h->version), "%.*s%s", (int)version, start,
+             memchr(start, '.', version) ? "" : ".0");
+}
+
+static bool take_length(struct http_head *h, const char *value, size_t len)
+{
+    int64_t length = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] < '0' || value[i] > '9' || length > (INT64_MAX - 9) / 10)
+            return false;
+        length = length * 10 + (value[i] - '0');
+    }
+    if (len == 0 || (h->content_length >= 0 && h->content_length != length))
+        return false; /* of two lengths nobody knows which holds */
+    h->content_length = length;
+    return true;
+}
+
+static bool take_field(struct http_head *h, const char *line, size_t len)
+{
+    const char *colon = memchr(line, ':', len), *value;
+    size_t name_len;
+
+    if (line[0] == ' ' || line[0] == '\t')
+        return true; /* the obsolete folding: the rest of a value that nobody will ask for */
+    if (!colon || colon == line || memchr(line, 0, len))
+        return false;
+    name_len = (size_t)(colon - line);
+    value = colon + 1;
+    len -= name_len + 1;
+    for (; len > 0 && strchr(" \t", *value); len--)
+        value++;
+    while (len > 0 && strchr(" \t\r\n", value[len - 1]))
+        len--;
+    http_fields_add(&h->fields, line, name_len, value, len);
+    return name_len != strlen(LENGTH) || strncasecmp(line, LENGTH, name_len) != 0 ||
+           take_length(h, value, len);
+}
+
+bool http_head_take(struct http_head *h, const char *line, size_t len)
+{
+    if (h->fault || h->is_whole || len == 0)
+        return !h->fault;
+    h->bytes += len;
+    if (h->bytes > HTTP_HEAD_MAX) {
+        h->fault = HTTP_FAILED_BAD_RESPONSE;
+    } else if (!h->is_begun) {
+        begin(h, line, len);
+    } else if (line[0] == '\r' || line[0] == '\n') {
+        h->is_begun = h->status >= 200 || h->status == 101;
+        h->is_whole = h->is_begun;
+    } else if (!take_field(h, line, len)) {
+        h->fault = HTTP_FAILED_BAD_RESPONSE;
+    }
+    if (!strbuf_ok(&h->fields.text))
+        h->fault = HTTP_FAILED_LOCAL;
+    return !h->fault;
+}
+
+const char *http_head_location(const struct http_head *h)
+{
+    static const int redirects[] = {301, 302, 303, 307, 308};
+    const char *location = http_fields_next(&h->fields, "Location", NULL);
+
+    for (size_t i = 0; location && *location && i < ARRAY_LEN(redirects); i++)
+        if (h->status == redirects[i])
+            return location;
+    return NULL;
+}
+
+void http_head_clear(struct http_head *h)
+{
+    strbuf_free(&h->fields.text);
+    *h = (struct http_head)HTTP_HEAD_INIT;
+}
