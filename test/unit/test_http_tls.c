@@ -221,6 +221,23 @@ static void a_server_that_wants_a_client_certificate_refuses_us(void **state)
     assert_string_equal(get(f, "a.test"), "tls_handshake");
 }
 
+static void our_certificate_is_shown_to_a_server_that_asks(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_server *other = tls_server_start(&(struct tls_server_config){.names = "DNS:a.test"});
+
+    given_server(f, (struct tls_server_config){.names = "DNS:a.test", .asks_for_client = true});
+    f->spec.tls.cert = tls_server_cert(f->server);
+    f->spec.tls.key.text = tls_server_key(f->server);
+    assert_string_equal(get(f, "a.test"), "success");
+    f->spec.tls.cert = tls_server_cert(other); /* of another authority */
+    f->spec.tls.key.text = tls_server_key(other);
+    assert_string_equal(get(f, "a.test"), "tls_handshake");
+    f->spec.tls.cert = tls_server_cert(f->server); /* which the key does not fit */
+    assert_string_equal(get(f, "a.test"), "tls_handshake");
+    tls_server_stop(other);
+}
+
 static void tls_itself_may_be_the_fault(void **state)
 {
     struct fixture *f = *state;
@@ -256,6 +273,7 @@ int main(void)
         TEST(versions_are_bounded),
         TEST(a_handshake_that_fails_is_told_from_one_that_hangs),
         TEST(a_server_that_wants_a_client_certificate_refuses_us),
+        TEST(our_certificate_is_shown_to_a_server_that_asks),
         TEST(tls_itself_may_be_the_fault),
         TEST(a_ca_without_a_certificate_is_refused),
     };

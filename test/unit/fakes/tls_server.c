@@ -25,7 +25,7 @@ struct tls_server {
     int64_t ca_expiry, leaf_expiry;
     int listener, stop, stopped;
     int held; /* the silent connection; -1: none */
-    char port[8], ca_pem[4096], asked[256];
+    char port[8], ca_pem[4096], leaf_pem[4096], key_pem[4096], asked[256];
     pthread_t thread;
 };
 
@@ -69,13 +69,28 @@ static X509 *make_cert(struct tls_server *s, const char *name, X509 *issuer, int
     return cert;
 }
 
+/* Writes a certificate, or the key when there is none. */
+static void put_pem(char out[4096], X509 *cert, EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    int len;
+
+    if (cert)
+        must(PEM_write_bio_X509(bio, cert) == 1, "PEM_write_bio_X509");
+    else
+        must(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1,
+             "PEM_write_bio_PrivateKey");
+    len = BIO_read(bio, out, 4095);
+    must(len > 0, "BIO_read");
+    out[len] = 0;
+    BIO_free(bio);
+}
+
 static void make_certs(struct tls_server *s)
 {
     int64_t now = time(NULL), start = now - 100 * DAY;
     int ca_days = s->config.ca_days ? s->config.ca_days : 3650;
     int leaf_days = s->config.leaf_days ? s->config.leaf_days : 30;
-    BIO *bio = BIO_new(BIO_s_mem());
-    int len;
 
     s->key = EVP_EC_gen("P-256");
     s->ca_expiry = now + (int64_t)ca_days * DAY;
@@ -83,11 +98,9 @@ static void make_certs(struct tls_server *s)
     s->ca = make_cert(s, "test authority", NULL, start, s->ca_expiry);
     s->leaf = make_cert(s, "localhost", s->ca, s->config.is_premature ? now + DAY : start,
                         s->leaf_expiry);
-    must(PEM_write_bio_X509(bio, s->ca) == 1, "PEM_write_bio_X509");
-    len = BIO_read(bio, s->ca_pem, sizeof(s->ca_pem) - 1);
-    must(len > 0, "BIO_read");
-    s->ca_pem[len] = 0;
-    BIO_free(bio);
+    put_pem(s->ca_pem, s->ca, NULL);
+    put_pem(s->leaf_pem, s->leaf, NULL);
+    put_pem(s->key_pem, NULL, s->key);
 }
 
 static int choose_h1(SSL *ssl, const unsigned char **out, unsigned char *len,
@@ -115,6 +128,7 @@ static void make_context(struct tls_server *s)
     must(SSL_CTX_use_certificate(s->ctx, s->leaf) == 1, "leaf");
     must(SSL_CTX_use_PrivateKey(s->ctx, s->key) == 1, "key");
     must(SSL_CTX_add1_chain_cert(s->ctx, s->ca) == 1, "chain");
+    must(X509_STORE_add_cert(SSL_CTX_get_cert_store(s->ctx), s->ca) == 1, "store");
     if (s->config.asks_for_client)
         SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }
@@ -212,6 +226,16 @@ const char *tls_server_port(const struct tls_server *s)
 const char *tls_server_ca(const struct tls_server *s)
 {
     return s->ca_pem;
+}
+
+const char *tls_server_cert(const struct tls_server *s)
+{
+    return s->leaf_pem;
+}
+
+const char *tls_server_key(const struct tls_server *s)
+{
+    return s->key_pem;
 }
 
 int64_t tls_server_leaf_expiry(const struct tls_server *s)

@@ -20,7 +20,7 @@ struct tls_server_config {
     int leaf_days, ca_days; /* until they expire, from now; 0: 30, 3650 */
     bool is_premature;      /* the leaf holds from tomorrow on only */
     int newest;             /* minor version: 1 for TLS 1.1, …; 0: any */
-    bool asks_for_client;   /* and refuses one without a certificate */
+    bool asks_for_client;   /* and refuses one without a certificate of its authority */
     const char *answer;     /* all of it; NULL: 200 "safe" */
     enum tls_behaviour behaviour;
 };
@@ -32,6 +32,9 @@ struct tls_server *tls_server_start(const struct tls_server_config *config);
 const char *tls_server_port(const struct tls_server *s);
 /* PEM of the authority that signed its certificate, which it sends too. */
 const char *tls_server_ca(const struct tls_server *s);
+/* PEM of its own certificate and key: a client may show them too. */
+const char *tls_server_cert(const struct tls_server *s);
+const char *tls_server_key(const struct tls_server *s);
 /* Unix seconds. */
 int64_t tls_server_leaf_expiry(const struct tls_server *s);
 int64_t tls_server_ca_expiry(const struct tls_server *s);
