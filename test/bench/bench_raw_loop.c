@@ -1,9 +1,11 @@
 /*
  * bench_raw_loop - what the kernel alone takes for an ICMP echo and its reply on loopback.
  *
- * Purpose    bench_raw_loop [PROBES] sends batches of 64 with sendmmsg to 127.x.y.z and takes the
- *            replies with recvmmsg, with receive timestamps and a filter on the identifier, and does
- *            nothing else. Prints the CPU time per probe: the limit that the engine is measured by.
+ * Purpose    bench_raw_loop [PROBES [PER_SECOND]] sends batches of 64 with sendmmsg to 127.x.y.z and
+ *            takes the replies with recvmmsg, with receive timestamps and a filter on the identifier,
+ *            and does nothing else. Prints the CPU time per probe: the limit that the engine is
+ *            measured by. With PER_SECOND it sleeps between the batches, for a processor that wakes
+ *            for each of them takes longer over it: the engine, too, spreads its probes over time.
  */
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define BATCH 64
 #define SIZE 64
@@ -105,10 +108,24 @@ static unsigned drain(int fd)
     return count;
 }
 
+/* Sleeps until probe number `sent` is due. */
+static void pace(struct timespec begin, uint32_t sent, uint32_t per_second)
+{
+    uint64_t ns = (uint64_t)begin.tv_nsec + UINT64_C(1000000000) * sent / per_second;
+
+    begin.tv_sec += (time_t)(ns / 1000000000);
+    begin.tv_nsec = (long)(ns % 1000000000);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &begin, NULL);
+}
+
 int main(int argc, char **argv)
 {
     uint32_t probes = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 500000, replies = 0, sent = 0;
+    uint32_t per_second = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+    struct timespec begin;
     int fd = open_socket();
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
 
     prepare();
     while (sent < probes) {
@@ -120,6 +137,8 @@ int main(int argc, char **argv)
         }
         sent += BATCH;
         replies += drain(fd);
+        if (per_second)
+            pace(begin, sent, per_second);
     }
     printf("cpu_us_per_probe %.3f sent %u received %u\n", cpu_seconds() * 1e6 / sent, sent, replies);
     return 0;
