@@ -38,6 +38,8 @@ struct http_engine {
     struct resolver *resolver;
     CURLM *multi;
     int epoll;
+    bool (*permits)(void *context, const struct prober_addr *address); /* NULL: all */
+    void *permits_context;
     uint64_t curl_ns;      /* when libcurl wants to be called; UINT64_MAX: not */
     struct probe **probes; /* [running]: a heap, the earliest deadline first */
     size_t running, room;
@@ -244,7 +246,10 @@ static void on_address(void *context, const struct resolver_answer *answer)
     p->result.address = answer->address;
     if (p->result.redirects == 0)
         p->result.dns_answers = answer->count;
-    ask(p);
+    if (p->engine->permits && !p->engine->permits(p->engine->permits_context, &answer->address))
+        finish(p, HTTP_FAILED_LOCAL);
+    else
+        ask(p);
 }
 
 static void look_up(struct probe *p)
@@ -388,6 +393,14 @@ enum prober_error http_engine_create(struct http_engine **out, struct resolver *
 out:
     http_engine_destroy(e);
     return err;
+}
+
+void http_engine_set_guard(struct http_engine *e,
+                           bool (*permits)(void *context, const struct prober_addr *address),
+                           void *context)
+{
+    e->permits = permits;
+    e->permits_context = context;
 }
 
 void http_engine_start(struct http_engine *e, const struct http_kind *kind, const char *target,

@@ -75,6 +75,11 @@ struct http_engine;
 
 /* Errors: PROBER_ERR_NOMEM, PROBER_ERR_IO. */
 enum prober_error http_engine_create(struct http_engine **out, struct resolver *resolver);
+/* Has every address asked about, before a hop goes to it. Where `permits` is false the probe ends with
+ * HTTP_FAILED_LOCAL, and the result names the address. NULL, as at first: all are permitted. */
+void http_engine_set_guard(struct http_engine *e,
+                           bool (*permits)(void *context, const struct prober_addr *address),
+                           void *context);
 /* Probes `target` (as http_url_parse reads it); `done` is called exactly once, by timeout_ns after
  * now_ns, unless the engine is destroyed before. */
 void http_engine_start(struct http_engine *e, const struct http_kind *kind, const char *target,

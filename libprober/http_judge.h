@@ -45,7 +45,7 @@
     X(SSL, "ssl")           /* fail_if_ssl */                                                      \
     X(NOT_SSL, "not_ssl")   /* fail_if_not_ssl */                                                  \
     X(TIMEOUT, "timeout")   /* after the connection was there */                                   \
-    X(LOCAL, "local_error") /* memory, descriptors: nothing was measured */
+    X(LOCAL, "local_error") /* memory, descriptors, not permitted: nothing was measured */
 
 #define HTTP_REASON_NAME(name, text) HTTP_FAILED_##name,
 enum http_reason { HTTP_SUCCEEDED, HTTP_REASONS(HTTP_REASON_NAME) HTTP_REASON_COUNT };

@@ -37,6 +37,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/loop", .status = 302, .headers = TO("/loop")},
     {.method = "GET", .path = "/ftp", .status = 302, .headers = TO("ftp://a/")},
     {.method = "GET", .path = "/lost", .status = 302},
+    {.method = "GET", .path = "/away", .status = 302, .headers = TO("http://127.0.0.2:1/")},
     {.method = "GET",
      .path = "/cookie",
      .status = 302,
@@ -473,6 +474,29 @@ static void what_is_stuck_delays_nobody(void **state)
     http_kind_destroy(kind);
 }
 
+static bool is_not_second(void *context, const struct prober_addr *address)
+{
+    struct prober_addr second;
+
+    assert_int_equal(prober_addr_parse(context, &second), PROBER_OK);
+    return !prober_addr_equal(address, &second);
+}
+
+static void no_hop_goes_where_the_guard_does_not_permit(void **state)
+{
+    static char denied[] = "127.0.0.2";
+    struct fixture *f = *state;
+    char text[PROBER_ADDR_TEXT_MAX];
+
+    http_engine_set_guard(f->engine, is_not_second, denied);
+    assert_reason(get(f, "/"), "success");
+    assert_reason(get(f, "/away"), "local_error");
+    assert_string_equal(prober_addr_format(&f->result.address, text), denied);
+    assert_reason(get_at(f, denied, "/"), "local_error");
+    http_engine_set_guard(f->engine, NULL, NULL);
+    assert_reason(get(f, "/away"), "connect_refused");
+}
+
 static void keys_that_are_not_honoured_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -506,6 +530,7 @@ int main(void)
         TEST(bodies_are_limited_and_searched),
         TEST(a_proxy_of_the_environment_is_ignored),
         TEST(what_is_stuck_delays_nobody),
+        TEST(no_hop_goes_where_the_guard_does_not_permit),
         TEST(keys_that_are_not_honoured_are_refused),
     };
 
