@@ -24,9 +24,11 @@ typedef Probermesh__Wire__SyncReply pb_sync_reply;
 typedef Probermesh__Wire__Plan pb_plan;
 typedef Probermesh__Wire__PlanEntry pb_plan_entry;
 typedef Probermesh__Wire__IcmpSpec pb_icmp_spec;
+typedef Probermesh__Wire__HttpSpec pb_http_spec;
 typedef Probermesh__Wire__Report pb_report;
 typedef Probermesh__Wire__TargetName pb_target_name;
 typedef Probermesh__Wire__IcmpColumns pb_icmp_columns;
+typedef Probermesh__Wire__HttpColumns pb_http_columns;
 typedef Probermesh__Wire__Arrivals pb_arrivals;
 typedef Probermesh__Wire__ReportReply pb_report_reply;
 
@@ -51,7 +53,7 @@ static enum prober_error append_packed(const ProtobufCMessage *message, struct s
     return PROBER_OK;
 }
 
-static void encode_columns(const struct wire_report *report, pb_icmp_columns *to)
+static void encode_icmp_columns(const struct wire_report *report, pb_icmp_columns *to)
 {
     const struct wire_icmp_columns *from = &report->icmp;
 
@@ -76,15 +78,46 @@ static void encode_columns(const struct wire_report *report, pb_icmp_columns *to
 #undef LEND
 }
 
+static void encode_http_columns(const struct wire_report *report, pb_http_columns *to)
+{
+    const struct wire_http_columns *from = &report->http;
+
+#define LEND(type, field)                                                                          \
+    if (from->field) {                                                                             \
+        to->n_##field = report->rows;                                                              \
+        to->field = (type *)from->field;                                                           \
+    }
+    WIRE_HTTP_COLUMNS(LEND)
+#undef LEND
+}
+
+static enum prober_error encode_columns(const struct wire_report *from, pb_report *to,
+                                        struct arena *arena)
+{
+    if (from->kind == WIRE_KIND_HTTP) {
+        to->http = arena_alloc(arena, sizeof(*to->http));
+        if (!to->http)
+            return PROBER_ERR_NOMEM;
+        probermesh__wire__http_columns__init(to->http);
+        encode_http_columns(from, to->http);
+    } else {
+        to->icmp = arena_alloc(arena, sizeof(*to->icmp));
+        if (!to->icmp)
+            return PROBER_ERR_NOMEM;
+        probermesh__wire__icmp_columns__init(to->icmp);
+        encode_icmp_columns(from, to->icmp);
+    }
+    return PROBER_OK;
+}
+
 static enum prober_error encode_report(const struct wire_report *from, pb_report *to,
                                        struct arena *arena)
 {
     pb_target_name *names = arena_array(arena, from->name_count, sizeof(*names));
 
     to->names = arena_array(arena, from->name_count, sizeof(pb_target_name *));
-    to->icmp = arena_alloc(arena, sizeof(*to->icmp));
     to->arrivals = arena_alloc(arena, sizeof(*to->arrivals));
-    if (!names || !to->names || !to->icmp || !to->arrivals)
+    if (!names || !to->names || !to->arrivals)
         return PROBER_ERR_NOMEM;
     to->n_names = from->name_count;
     for (size_t i = 0; i < from->name_count; i++) {
@@ -102,14 +135,13 @@ static enum prober_error encode_report(const struct wire_report *from, pb_report
     to->age_ns = from->age_ns;
     to->n_target = from->rows;
     to->target = (uint32_t *)from->target;
-    probermesh__wire__icmp_columns__init(to->icmp);
-    encode_columns(from, to->icmp);
+    to->kind = from->kind;
     probermesh__wire__arrivals__init(to->arrivals);
     to->arrivals->n_sender = to->arrivals->n_window = to->arrivals->n_count = from->arrivals.length;
     to->arrivals->sender = (uint32_t *)from->arrivals.sender;
     to->arrivals->window = (uint32_t *)from->arrivals.window;
     to->arrivals->count = (uint32_t *)from->arrivals.count;
-    return PROBER_OK;
+    return encode_columns(from, to, arena);
 }
 
 static void encode_hello(const struct wire_hello *from, pb_hello *to)
@@ -164,16 +196,40 @@ out:
     return err;
 }
 
+static enum prober_error encode_spec(const struct wire_plan_entry *from, pb_plan_entry *to,
+                                     struct arena *arena)
+{
+    if (from->kind == WIRE_KIND_ICMP) {
+        to->icmp = arena_alloc(arena, sizeof(*to->icmp));
+        if (!to->icmp)
+            return PROBER_ERR_NOMEM;
+        probermesh__wire__icmp_spec__init(to->icmp);
+        to->icmp->payload_size = from->icmp.payload_size;
+        to->icmp->packet_count = from->icmp.packet_count;
+        to->icmp->interval_ns = from->icmp.interval_ns;
+        to->icmp->timeout_ns = from->icmp.timeout_ns;
+        to->icmp->family = from->icmp.family;
+    } else if (from->kind == WIRE_KIND_HTTP) {
+        to->http = arena_alloc(arena, sizeof(*to->http));
+        if (!to->http)
+            return PROBER_ERR_NOMEM;
+        probermesh__wire__http_spec__init(to->http);
+        to->http->block = borrow(from->http.block);
+        to->http->timeout_ns = from->http.timeout_ns;
+    }
+    return PROBER_OK;
+}
+
 static enum prober_error encode_plan(const struct wire_plan *from, pb_plan *to, struct arena *arena)
 {
     pb_plan_entry *entries = arena_array(arena, from->entry_count, sizeof(*entries));
-    pb_icmp_spec *specs = arena_array(arena, from->entry_count, sizeof(*specs));
+    enum prober_error err = PROBER_OK;
 
     to->entries = arena_array(arena, from->entry_count, sizeof(pb_plan_entry *));
-    if (!entries || !specs || !to->entries)
+    if (!entries || !to->entries)
         return PROBER_ERR_NOMEM;
     to->n_entries = from->entry_count;
-    for (size_t i = 0; i < from->entry_count; i++) {
+    for (size_t i = 0; i < from->entry_count && !err; i++) {
         const struct wire_plan_entry *e = &from->entries[i];
 
         probermesh__wire__plan_entry__init(&entries[i]);
@@ -183,17 +239,9 @@ static enum prober_error encode_plan(const struct wire_plan *from, pb_plan *to, 
         entries[i].targets = (char **)e->targets;
         entries[i].control = e->control;
         to->entries[i] = &entries[i];
-        if (e->kind != WIRE_KIND_ICMP)
-            continue;
-        probermesh__wire__icmp_spec__init(&specs[i]);
-        specs[i].payload_size = e->icmp.payload_size;
-        specs[i].packet_count = e->icmp.packet_count;
-        specs[i].interval_ns = e->icmp.interval_ns;
-        specs[i].timeout_ns = e->icmp.timeout_ns;
-        specs[i].family = e->icmp.family;
-        entries[i].icmp = &specs[i];
+        err = encode_spec(e, &entries[i], arena);
     }
-    return PROBER_OK;
+    return err;
 }
 
 static void encode_hello_reply(const struct wire_hello_reply *from, pb_hello_reply *to)
@@ -333,8 +381,9 @@ static enum prober_error decode_arrivals(const pb_arrivals *from, struct wire_ar
     return PROBER_OK;
 }
 
-static enum prober_error decode_columns(const pb_icmp_columns *from, size_t rows,
-                                        struct wire_icmp_columns *to, struct prober_failure *why)
+static enum prober_error decode_icmp_columns(const pb_icmp_columns *from, size_t rows,
+                                             struct wire_icmp_columns *to,
+                                             struct prober_failure *why)
 {
     uint64_t bins = 0;
 
@@ -367,6 +416,34 @@ static enum prober_error decode_columns(const pb_icmp_columns *from, size_t rows
     return PROBER_OK;
 }
 
+static enum prober_error decode_http_columns(const pb_http_columns *from, size_t rows,
+                                             struct wire_http_columns *to,
+                                             struct prober_failure *why)
+{
+#define TAKE(type, field)                                                                          \
+    if (from->n_##field != 0 && from->n_##field != rows)                                           \
+        return prober_fail(why, PROBER_ERR_PROTOCOL,                                               \
+                           "report.http." #field ": %zu values instead of %zu", from->n_##field,   \
+                           rows);                                                                  \
+    to->field = from->n_##field ? from->field : NULL;
+    WIRE_HTTP_COLUMNS(TAKE)
+#undef TAKE
+    return PROBER_OK;
+}
+
+static enum prober_error decode_columns(const pb_report *from, struct wire_report *to,
+                                        struct prober_failure *why)
+{
+    if ((from->icmp && to->kind != WIRE_KIND_ICMP) || (from->http && to->kind != WIRE_KIND_HTTP))
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "report.kind: columns of another kind than %u",
+                           to->kind);
+    if (from->icmp)
+        return decode_icmp_columns(from->icmp, to->rows, &to->icmp, why);
+    if (from->http)
+        return decode_http_columns(from->http, to->rows, &to->http, why);
+    return PROBER_OK;
+}
+
 static enum prober_error decode_report(const pb_report *from, struct wire_report *to,
                                        struct arena *arena, struct prober_failure *why)
 {
@@ -393,10 +470,9 @@ static enum prober_error decode_report(const pb_report *from, struct wire_report
     to->name_count = from->n_names;
     to->target = from->target;
     to->rows = from->n_target;
+    to->kind = from->kind ? from->kind : WIRE_KIND_ICMP;
     err = decode_arrivals(from->arrivals, &to->arrivals, why);
-    if (!err && from->icmp)
-        err = decode_columns(from->icmp, to->rows, &to->icmp, why);
-    return err;
+    return err ? err : decode_columns(from, to, why);
 }
 
 static enum prober_error decode_request(const pb_request *from, struct wire_request *to,
@@ -466,11 +542,14 @@ static enum prober_error decode_plan(const pb_plan *from, struct wire_plan *to, 
                                               .region = e->region,
                                               .targets = (const char *const *)e->targets,
                                               .target_count = e->n_targets,
-                                              .control = e->control};
+                                              .control = e->control,
+                                              .http = {.block = ""}};
         if (icmp)
             entries[i].icmp =
                 (struct wire_icmp_spec){icmp->payload_size, icmp->packet_count, icmp->interval_ns,
                                         icmp->timeout_ns, icmp->family};
+        if (e->http)
+            entries[i].http = (struct wire_http_spec){e->http->block, e->http->timeout_ns};
     }
     *to = (struct wire_plan){entries, from->n_entries};
     return PROBER_OK;

@@ -34,6 +34,7 @@
 #define WIRE_ARRIVALS_MAX 16384
 #define WIRE_PLAN_TARGETS_MAX 200000 /* of all entries of a plan */
 #define WIRE_PLAN_ENTRIES_MAX 65536
+#define WIRE_HTTP_BLOCK_MAX (256u << 10) /* bytes of an http block as JSON */
 #define WIRE_NAMES_MAX WIRE_REPORT_ROWS_MAX
 
 /* Which call a request is. The values are those of the fields in the schema. */
@@ -98,6 +99,13 @@ struct wire_icmp_spec {
     uint32_t family;
 };
 
+/* How URLs are probed. The block is UTF-8 and at most WIRE_HTTP_BLOCK_MAX bytes; whether it is an
+ * http block is left to who reads it. */
+struct wire_http_spec {
+    const char *block;   /* as http_spec_put writes it, with secrets; "" when there is none */
+    uint64_t timeout_ns; /* 0: the agent's */
+};
+
 struct wire_plan_entry {
     uint32_t kind; /* enum wire_kind; a later kind is left to the caller to skip */
     const char *region;
@@ -105,6 +113,7 @@ struct wire_plan_entry {
     size_t target_count;
     bool control;
     struct wire_icmp_spec icmp; /* for WIRE_KIND_ICMP */
+    struct wire_http_spec http; /* for WIRE_KIND_HTTP */
 };
 
 struct wire_plan {
@@ -144,6 +153,45 @@ struct wire_icmp_columns {
 };
 #undef WIRE_COUNT_COLUMN
 
+/* The columns of HTTP rows: one row is one scheduled probe of a URL.
+ * reason       0 success, else an enum http_reason of the agent's version: a number may be unknown.
+ * status       of the last answer, 0: there was none. redirects: how many were followed.
+ * version      10, 11, 20; 0: none. tls_version: 0x0301..0x0304; 0: plain, or no handshake.
+ * dns_answers  addresses that the lookup gave.
+ * unsent_late  scheduled probes of this target before this row that were not started in time.
+ * *_ns         the phases, summed over all hops; duration_ns of the whole probe; age_ns from the
+ *              probe's end to the end of the batch: the age of a row is that of the report + age_ns.
+ * content_length  bytes + 1 as the last answer said; 0: not said. body_*: bytes that came, and what
+ *              they were once decoded.
+ * *_expiry     Unix seconds; 0: none. */
+#define WIRE_HTTP_COLUMNS(X)                                                                       \
+    X(uint32_t, reason)                                                                            \
+    X(uint32_t, status)                                                                            \
+    X(uint32_t, version)                                                                           \
+    X(uint32_t, tls_version)                                                                       \
+    X(uint32_t, redirects)                                                                         \
+    X(uint32_t, dns_answers)                                                                       \
+    X(uint32_t, unsent_late)                                                                       \
+    X(uint64_t, resolve_ns)                                                                        \
+    X(uint64_t, connect_ns)                                                                        \
+    X(uint64_t, tls_ns)                                                                            \
+    X(uint64_t, processing_ns)                                                                     \
+    X(uint64_t, transfer_ns)                                                                       \
+    X(uint64_t, duration_ns)                                                                       \
+    X(uint64_t, content_length)                                                                    \
+    X(uint64_t, body_received)                                                                     \
+    X(uint64_t, body_decoded)                                                                      \
+    X(uint64_t, earliest_cert_expiry)                                                              \
+    X(uint64_t, last_chain_expiry)                                                                 \
+    X(uint64_t, age_ns)
+
+/* Each NULL (all zeros) or [rows]. */
+#define WIRE_HTTP_MEMBER(type, name) const type *name;
+struct wire_http_columns {
+    WIRE_HTTP_COLUMNS(WIRE_HTTP_MEMBER)
+};
+#undef WIRE_HTTP_MEMBER
+
 struct wire_arrivals {
     const uint32_t *sender, *window, *count; /* [length] each */
     size_t length;
@@ -158,7 +206,11 @@ struct wire_report {
     size_t name_count;
     const uint32_t *target; /* [rows] */
     size_t rows;            /* 0..WIRE_REPORT_ROWS_MAX */
+    uint32_t kind;          /* enum wire_kind, of all rows; 0 means ICMP and is decoded as such.
+                               Only its columns are sent, others are all NULL; a later kind is left
+                               to the caller to refuse */
     struct wire_icmp_columns icmp;
+    struct wire_http_columns http;
     struct wire_arrivals arrivals;
 };
 

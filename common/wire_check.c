@@ -1,8 +1,10 @@
 #include "common/wire_check.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/array.h"
+#include "common/utf8.h"
 
 #define PAYLOAD_MAX 65507 /* of an IPv4 echo request: 65535 - 20 - 8 */
 
@@ -95,6 +97,15 @@ static void check_target_region(struct wire_check *c, const char *field, const c
         check_that(c, false, field, "too long, or not valid UTF-8 text");
 }
 
+static void check_block(struct wire_check *c, const char *field, const char *block)
+{
+    size_t len = block ? strlen(block) : 0;
+
+    check_that(c, len <= WIRE_HTTP_BLOCK_MAX, field, "too long");
+    if (!c->failed && len)
+        check_that(c, utf8_is_valid(block, len), field, "not valid UTF-8 text");
+}
+
 static void check_names(struct wire_check *c, const char *field, const char *const *texts,
                         size_t count, size_t max)
 {
@@ -160,6 +171,8 @@ static void check_plan_entry(struct wire_check *c, const struct wire_plan_entry 
     check_number(c, "sync.plan.icmp.timeout_ns", e->icmp.timeout_ns, 0, WIRE_DURATION_MAX_NS);
     check_that(c, e->icmp.family == 0 || e->icmp.family == 4 || e->icmp.family == 6,
                "sync.plan.icmp.family", "not 0, 4 or 6");
+    check_block(c, "sync.plan.http.block", e->http.block);
+    check_number(c, "sync.plan.http.timeout_ns", e->http.timeout_ns, 0, WIRE_DURATION_MAX_NS);
 }
 
 static void check_plan(struct wire_check *c, const struct wire_plan *plan)
