@@ -207,8 +207,8 @@ static void write_reports(struct metrics_writer *w, const struct agent_stats_cop
                                                                    "unknown_table",
                                                                [WIRE_INVALID] = "invalid"};
 
-    write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked));
-    write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled));
+    write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked.icmp));
+    write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled.icmp));
     metrics_family(w, &reports);
     for (size_t i = 0; i < AGENT_STATS_OUTCOMES; i++) {
         const struct metric_label labels[] = {{"outcome", outcomes[i]}};
@@ -250,7 +250,7 @@ static void write_spool(struct metrics_writer *w, const struct spool_counts *spo
     metrics_family(w, &dropped);
     metrics_sample_u64(w, NULL, 0, spool->dropped_total);
     metrics_family(w, &packets);
-    write_results(w, NULL, &spool->dropped);
+    write_results(w, NULL, &spool->dropped.icmp);
     metrics_family(w, &lag);
     metrics_sample_ns(w, NULL, 0, s->link.lag_ns);
 }

@@ -49,13 +49,13 @@ static struct agent_stats_boot *boot_of(struct agent_stats_copy *c, const struct
 }
 
 void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot,
-                           bool backfilled, const struct icmp_totals *totals)
+                           bool backfilled, const struct probe_totals *totals)
 {
     struct agent_stats_boot *boot;
 
     pthread_mutex_lock(&s->lock);
     boot = boot_of(&s->now, server_boot);
-    icmp_totals_merge(backfilled ? &boot->backfilled : &boot->acked, totals);
+    probe_totals_merge(backfilled ? &boot->backfilled : &boot->acked, totals);
     pthread_mutex_unlock(&s->lock);
 }
 

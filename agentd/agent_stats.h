@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/probe_totals.h"
 #include "agentd/targets.h"
 #include "common/error.h"
 #include "common/icmp_counts.h"
@@ -53,8 +54,8 @@ struct agent_stats_link {
 /* What one server boot took from us. */
 struct agent_stats_boot {
     struct prober_id id;
-    struct icmp_totals acked;      /* into its counters */
-    struct icmp_totals backfilled; /* too old for them */
+    struct probe_totals acked;      /* into its counters */
+    struct probe_totals backfilled; /* too old for them */
 };
 
 struct agent_stats_copy {
@@ -72,7 +73,7 @@ void agent_stats_set_probing(struct agent_stats *s, const struct agent_stats_pro
 void agent_stats_set_link(struct agent_stats *s, const struct agent_stats_link *link);
 /* Adds a report's totals to what this server boot took. */
 void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot,
-                           bool backfilled, const struct icmp_totals *totals);
+                           bool backfilled, const struct probe_totals *totals);
 /* The thread makes progress. */
 void agent_stats_icmp_beat(struct agent_stats *s, uint64_t now_ns);
 void agent_stats_link_beat(struct agent_stats *s, uint64_t now_ns);

@@ -1,60 +1,56 @@
 /*
- * batch - the results of one window (or a part of them), in columns, ready to be reported.
+ * batch - results of probes of one kind, in columns, ready to be reported.
  *
- * Purpose    The icmp thread fills a builder row by row and closes it into a batch: one block of
- *            memory, of exactly the size it needs, in which a column of zeros takes no room. What
- *            depends on the time and the server of sending (age, target numbers, names) is added by
- *            report.h for each copy that is sent.
- * Threads    A builder belongs to the icmp thread; a batch to whoever holds it.
+ * Purpose    One block of memory, of exactly the size it needs, in which a column of zeros takes no
+ *            room. Rows of ICMP windows and of HTTP probes are collected by icmp_rows and http_rows,
+ *            each in a thread of its own. What depends on the time and the server of sending (age,
+ *            target numbers, names) is added by report.h for each copy that is sent.
+ * Threads    A batch belongs to whoever holds it.
  * Ownership  A batch holds a reference to the name of each row.
  */
 #ifndef AGENTD_BATCH_H
 #define AGENTD_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/probe_totals.h"
 #include "agentd/target_name.h"
 #include "common/error.h"
-#include "common/icmp_counts.h"
 #include "common/wire.h"
-#include "libprober/icmp_arrivals.h"
-#include "libprober/icmp_window.h"
 
 #define BATCH_ROWS_MAX 2000
-#define BATCH_BINS_MAX (128u << 10) /* half of what the wire takes */
 
 struct batch {
-    struct batch *next; /* owned by the spool */
-    uint64_t sequence;  /* given by the spool */
-    size_t bytes;       /* of memory */
-    uint32_t window;
+    struct batch *next;  /* owned by the spool */
+    uint64_t sequence;   /* given by the spool */
+    size_t bytes;        /* of memory */
+    enum wire_kind kind; /* of all rows */
+    uint32_t window;     /* of the rows of WIRE_KIND_ICMP */
     uint64_t window_ns;
-    uint64_t ended_boot_ns; /* boottime clock, when the window's last probe had ended */
+    uint64_t ended_boot_ns; /* boottime clock, when the last of the probes had ended */
     size_t rows;
-    struct target_name **names; /* [rows] */
-    struct wire_icmp_columns icmp;
+    struct target_name **names;    /* [rows] */
+    struct wire_icmp_columns icmp; /* of WIRE_KIND_ICMP */
     struct wire_arrivals arrivals;
-    struct icmp_totals totals; /* of the rows that are shown, which are those of no control */
+    struct probe_totals totals; /* of the rows that are shown, which are those of no control */
 };
 
-struct batch_builder;
+/* A column to be kept: `len` bytes, a multiple of 4, at `from`. The copy's address is put where
+ * `to` says, an offset in struct batch. Zeros are not kept, and the address stays NULL then, unless
+ * they are to be. */
+struct batch_column {
+    size_t to;
+    const void *from;
+    size_t len;
+    bool keeps_zeros;
+};
 
-enum prober_error batch_builder_create(struct batch_builder **out);
-/* Adds a row. Errors: PROBER_ERR_FULL: close, then add it again. The builder is full too when the
- * row belongs to another window than those before it. */
-enum prober_error batch_builder_add(struct batch_builder *b, struct target_name *name,
-                                    const struct icmp_window *w, uint64_t resolve_ns);
-/* Room for `max` arrivals to be filled in; batch_builder_add_arrivals says how many were. */
-struct icmp_arrival *batch_builder_arrivals(struct batch_builder *b, size_t *max);
-void batch_builder_add_arrivals(struct batch_builder *b, size_t count);
-/* Makes a batch of what was added and empties the builder; *out is NULL when nothing was. `window`
- * names the batch when it has no rows. Errors: PROBER_ERR_NOMEM; what was added is lost then. */
-enum prober_error batch_builder_close(struct batch_builder *b, uint32_t window, uint64_t window_ns,
-                                      uint64_t ended_boot_ns, struct batch **out);
-size_t batch_builder_rows(const struct batch_builder *b);
-void batch_builder_destroy(struct batch_builder *b);
-
+/* Makes a batch of names[rows], whose references it takes over, and columns[count]; all else in it
+ * is zero and the caller's to fill in. Errors: PROBER_ERR_NOMEM. */
+enum prober_error batch_create(struct batch **out, struct target_name *const *names, size_t rows,
+                               const struct batch_column *columns, size_t count);
 void batch_destroy(struct batch *batch); /* NULL is fine */
 
 #endif

@@ -27,7 +27,7 @@ static void number_targets(struct report_table *table, const struct batch *batch
             continue;
         name->carried_by = table->mark;
         names[(*name_count)++] = (struct wire_target_name){.number = name->number,
-                                                           .kind = WIRE_KIND_ICMP,
+                                                           .kind = batch->kind,
                                                            .region = name->region,
                                                            .target = name->target,
                                                            .control = name->control};

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "agentd/batch.h"
+#include "agentd/icmp_rows.h"
 #include "agentd/own.h"
 #include "agentd/targets.h"
 #include "agentd/trouble.h"
@@ -46,7 +46,7 @@ struct runner {
     struct resolver *resolver;
     struct targets *targets;
     struct own own;
-    struct batch_builder *builder;
+    struct icmp_rows *rows;
     struct trouble trouble;
     struct agent_stats_probing probing;
     struct clock_reading now;
@@ -57,13 +57,13 @@ struct runner {
 
 static void close_batch(struct runner *r, uint32_t window)
 {
-    size_t rows = batch_builder_rows(r->builder);
+    size_t count = icmp_rows_count(r->rows);
     struct batch *batch;
 
-    if (batch_builder_close(r->builder, window, r->window_ns, r->now.boot_ns, &batch)) {
-        r->probing.rows_lost += rows;
+    if (icmp_rows_close(r->rows, window, r->window_ns, r->now.boot_ns, &batch)) {
+        r->probing.rows_lost += count;
         log_error("no memory for the results of a window", LOG_U("window", window),
-                  LOG_U("rows", rows));
+                  LOG_U("rows", count));
     } else if (batch) {
         spool_push(r->spool, batch);
     }
@@ -76,10 +76,10 @@ static void on_window(void *context, void *user, const struct icmp_window *w)
 
     icmp_totals_add(&r->probing.totals, &w->counts);
     trouble_add(&r->trouble, &w->counts);
-    if (batch_builder_add(r->builder, probe->name, w, probe->resolve_ns) == PROBER_OK)
+    if (icmp_rows_add(r->rows, probe->name, w, probe->resolve_ns) == PROBER_OK)
         return;
     close_batch(r, w->number);
-    if (batch_builder_add(r->builder, probe->name, w, probe->resolve_ns))
+    if (icmp_rows_add(r->rows, probe->name, w, probe->resolve_ns))
         r->probing.rows_lost++;
 }
 
@@ -93,9 +93,9 @@ static void take_arrivals(struct runner *r)
         return;
     if (quiet_ns < CLOCK_NS_PER_S)
         quiet_ns = CLOCK_NS_PER_S;
-    out = batch_builder_arrivals(r->builder, &max);
-    batch_builder_add_arrivals(r->builder,
-                               icmp_arrivals_take(r->arrivals, r->now.mono_ns, quiet_ns, out, max));
+    out = icmp_rows_arrivals(r->rows, &max);
+    icmp_rows_add_arrivals(r->rows,
+                           icmp_arrivals_take(r->arrivals, r->now.mono_ns, quiet_ns, out, max));
 }
 
 static void on_window_end(void *context, uint32_t number, const struct clock_reading *now)
@@ -202,7 +202,7 @@ enum prober_error runner_create(struct runner **out, const struct runner_config 
     r->stats = config->stats;
     err = wakeup_open(&r->wakeup, why);
     if (!err)
-        err = batch_builder_create(&r->builder);
+        err = icmp_rows_create(&r->rows);
     if (!err)
         err = open_engine(r, config->settings, why);
     if (!err)
@@ -402,7 +402,7 @@ void runner_destroy(struct runner *r)
     icmp_arrivals_destroy(r->arrivals);
     resolver_destroy(r->resolver);
     targets_destroy(r->targets);
-    batch_builder_destroy(r->builder);
+    icmp_rows_destroy(r->rows);
     agent_plan_destroy(agent_plan_board_take(&r->board));
     policy_put(r->new_policy);
     wakeup_close(&r->wakeup);

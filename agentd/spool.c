@@ -67,7 +67,7 @@ static void drop_oldest(struct spool *s)
             return;
         unlink_after(s, keep);
         s->counts.dropped_total++;
-        icmp_totals_merge(&s->counts.dropped, &batch->totals);
+        probe_totals_merge(&s->counts.dropped, &batch->totals);
         batch_destroy(batch);
     }
 }

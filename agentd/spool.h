@@ -1,7 +1,7 @@
 /*
  * spool - results that the server has not acknowledged yet, in memory, bounded.
  *
- * Purpose    The icmp thread pushes batches, the link thread sends the oldest until it is taken.
+ * Purpose    The probing threads push batches, the link thread sends the oldest until it is taken.
  *            When a limit is passed the oldest go, and are counted: what is lost is known.
  * Threads    Any; one lock. The batch that spool_oldest lent stays until spool_remove, even when
  *            the spool overflows meanwhile: only one thread may call these two.
@@ -16,7 +16,6 @@
 #include "agentd/batch.h"
 #include "agentd/wakeup.h"
 #include "common/error.h"
-#include "common/icmp_counts.h"
 
 #define SPOOL_REPORTS_MAX 100000
 
@@ -27,7 +26,7 @@ struct spool_counts {
     uint64_t oldest_boot_ns; /* boottime clock, when the oldest one's window ended; 0: empty */
     uint64_t pushed_total;
     uint64_t dropped_total; /* reports that overflowed */
-    struct icmp_totals dropped;
+    struct probe_totals dropped;
 };
 
 /* `pushed` (may be NULL) is signalled at every push, and must outlive the spool. */

@@ -34,7 +34,7 @@ static char *exposed(const struct agent_stats_copy *stats, enum metrics_format f
     struct spool_counts spool = {.reports = 3, .bytes = 4096, .oldest_boot_ns = S(90)};
     struct clock_reading now = {S(1), S(2), S(100)};
 
-    spool.dropped.sent = 9;
+    spool.dropped.icmp.sent = 9;
     agent_metrics_write(&w, &identity, stats, &spool, &now);
     metrics_end(&w);
     return strbuf_take(&out, NULL);
@@ -53,12 +53,12 @@ static void acked_packets_are_told_by_server_boot_and_result(void **state)
 {
     struct agent_stats *s = given_stats();
     struct prober_id boot = {{0xab}};
-    struct icmp_totals t = {.sent = 10,
-                            .received = 6,
-                            .lost_timeout = 2,
-                            .lost_ttl = 1,
-                            .unknown = 1,
-                            .unsent_name = 4};
+    struct probe_totals t = {.icmp = {.sent = 10,
+                                      .received = 6,
+                                      .lost_timeout = 2,
+                                      .lost_ttl = 1,
+                                      .unknown = 1,
+                                      .unsent_name = 4}};
     struct agent_stats_copy copy;
     char *text;
 
@@ -81,7 +81,7 @@ static void acked_packets_are_told_by_server_boot_and_result(void **state)
 static void only_the_last_server_boots_are_remembered(void **state)
 {
     struct agent_stats *s = given_stats();
-    struct icmp_totals t = {.sent = 1, .received = 1};
+    struct probe_totals t = {.icmp = {.sent = 1, .received = 1}};
     struct agent_stats_copy copy;
 
     (void)state;

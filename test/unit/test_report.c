@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agentd/batch.h"
+#include "agentd/icmp_rows.h"
 #include "agentd/report.h"
 #include "common/wire.h"
 
@@ -32,26 +32,26 @@ static struct icmp_window given_window(uint32_t number)
     return w;
 }
 
-static struct batch_builder *given_builder(void)
+static struct icmp_rows *given_builder(void)
 {
-    struct batch_builder *b = NULL;
+    struct icmp_rows *b = NULL;
 
-    assert_int_equal(batch_builder_create(&b), PROBER_OK);
+    assert_int_equal(icmp_rows_create(&b), PROBER_OK);
     return b;
 }
 
 static struct batch *given_batch(struct target_name *const *names, size_t count)
 {
-    struct batch_builder *b = given_builder();
+    struct icmp_rows *b = given_builder();
     struct batch *batch = NULL;
 
     for (size_t i = 0; i < count; i++) {
         struct icmp_window w = given_window(7);
 
-        assert_int_equal(batch_builder_add(b, names[i], &w, 900 + i), PROBER_OK);
+        assert_int_equal(icmp_rows_add(b, names[i], &w, 900 + i), PROBER_OK);
     }
-    assert_int_equal(batch_builder_close(b, 7, BOOT_NS(15), BOOT_NS(100), &batch), PROBER_OK);
-    batch_builder_destroy(b);
+    assert_int_equal(icmp_rows_close(b, 7, BOOT_NS(15), BOOT_NS(100), &batch), PROBER_OK);
+    icmp_rows_destroy(b);
     batch->sequence = 42;
     return batch;
 }
@@ -178,8 +178,8 @@ static void a_batch_counts_no_controls_in_its_totals(void **state)
     struct batch *batch = given_batch(names, 2);
 
     (void)state;
-    assert_int_equal(batch->totals.sent, 10);
-    assert_true(icmp_totals_are_lawful(&batch->totals));
+    assert_int_equal(batch->totals.icmp.sent, 10);
+    assert_true(icmp_totals_are_lawful(&batch->totals.icmp));
     batch_destroy(batch);
     target_name_put(names[0]);
     target_name_put(names[1]);
@@ -188,7 +188,7 @@ static void a_batch_counts_no_controls_in_its_totals(void **state)
 static void a_builder_is_full_after_its_rows_or_bins_or_at_another_window(void **state)
 {
     static struct histogram_pair many[HISTOGRAM_BINS];
-    struct batch_builder *b = given_builder();
+    struct icmp_rows *b = given_builder();
     struct target_name *name = target_name_create("a", "192.0.2.1", false);
     struct icmp_window w = given_window(1);
     struct batch *batch = NULL;
@@ -196,31 +196,31 @@ static void a_builder_is_full_after_its_rows_or_bins_or_at_another_window(void *
 
     (void)state;
     for (size_t i = 0; i < BATCH_ROWS_MAX; i++)
-        assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_OK);
-    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_ERR_FULL);
-    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+        assert_int_equal(icmp_rows_add(b, name, &w, 0), PROBER_OK);
+    assert_int_equal(icmp_rows_add(b, name, &w, 0), PROBER_ERR_FULL);
+    assert_int_equal(icmp_rows_close(b, 1, 1, 1, &batch), PROBER_OK);
     assert_int_equal(batch->rows, BATCH_ROWS_MAX);
     batch_destroy(batch);
 
     w.pairs = many;
     w.pair_count = HISTOGRAM_BINS;
-    while (batch_builder_add(b, name, &w, 0) == PROBER_OK)
+    while (icmp_rows_add(b, name, &w, 0) == PROBER_OK)
         rows++;
-    assert_int_equal(rows, BATCH_BINS_MAX / HISTOGRAM_BINS);
-    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    assert_int_equal(rows, ICMP_ROWS_BINS_MAX / HISTOGRAM_BINS);
+    assert_int_equal(icmp_rows_close(b, 1, 1, 1, &batch), PROBER_OK);
     batch_destroy(batch);
 
     w = given_window(1);
-    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_OK);
+    assert_int_equal(icmp_rows_add(b, name, &w, 0), PROBER_OK);
     w.number = 2;
-    assert_int_equal(batch_builder_add(b, name, &w, 0), PROBER_ERR_FULL);
-    batch_builder_destroy(b);
+    assert_int_equal(icmp_rows_add(b, name, &w, 0), PROBER_ERR_FULL);
+    icmp_rows_destroy(b);
     target_name_put(name);
 }
 
 static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
 {
-    struct batch_builder *b = given_builder();
+    struct icmp_rows *b = given_builder();
     struct batch *batch = NULL;
     struct icmp_arrival *room;
     struct report_table table;
@@ -228,14 +228,14 @@ static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
     size_t max;
 
     (void)state;
-    assert_int_equal(batch_builder_close(b, 9, 1, 1, &batch), PROBER_OK);
+    assert_int_equal(icmp_rows_close(b, 9, 1, 1, &batch), PROBER_OK);
     assert_null(batch);
-    room = batch_builder_arrivals(b, &max);
+    room = icmp_rows_arrivals(b, &max);
     assert_true(max >= 2);
     room[0] = (struct icmp_arrival){.sender = 8, .window = 65535, .count = 64};
     room[1] = (struct icmp_arrival){.sender = 9, .window = 1, .count = 3};
-    batch_builder_add_arrivals(b, 2);
-    assert_int_equal(batch_builder_close(b, 9, 1, 1, &batch), PROBER_OK);
+    icmp_rows_add_arrivals(b, 2);
+    assert_int_equal(icmp_rows_close(b, 9, 1, 1, &batch), PROBER_OK);
     batch->sequence = 1;
     report_table_init(&table);
     given_decoded(&table, batch, 1, &r);
@@ -247,13 +247,13 @@ static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
     assert_int_equal(r.as.report.arrivals.count[1], 3);
     wire_request_free(&r);
     batch_destroy(batch);
-    batch_builder_destroy(b);
+    icmp_rows_destroy(b);
 }
 
 static void a_full_report_fits_into_a_message(void **state)
 {
     static struct histogram_pair wide[64];
-    struct batch_builder *b = given_builder();
+    struct icmp_rows *b = given_builder();
     struct icmp_window w = given_window(1);
     struct report_table table;
     struct strbuf bytes = STRBUF_INIT;
@@ -274,17 +274,17 @@ static void a_full_report_fits_into_a_message(void **state)
 
         snprintf(text, sizeof(text), "target-%0200zu", i);
         name = target_name_create("a-region-of-a-long-name", text, false);
-        assert_int_equal(batch_builder_add(b, name, &w, 123456789), PROBER_OK);
+        assert_int_equal(icmp_rows_add(b, name, &w, 123456789), PROBER_OK);
         target_name_put(name);
     }
-    assert_int_equal(batch_builder_close(b, 1, 1, 1, &batch), PROBER_OK);
+    assert_int_equal(icmp_rows_close(b, 1, 1, 1, &batch), PROBER_OK);
     batch->sequence = 1;
     report_table_init(&table);
     assert_int_equal(report_encode(&table, batch, &agent, &boot, 1, &bytes), PROBER_OK);
     assert_true(bytes.len < (4u << 20));
     strbuf_free(&bytes);
     batch_destroy(batch);
-    batch_builder_destroy(b);
+    icmp_rows_destroy(b);
 }
 
 int main(void)

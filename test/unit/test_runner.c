@@ -97,8 +97,8 @@ static void a_window_of_the_plan_becomes_a_batch(void **state)
     offer(f, 8, targets, 2);
     start(f);
     batch = await_rows(f, 2);
-    assert_int_equal(batch->totals.sent, 20);
-    assert_int_equal(batch->totals.received, 20);
+    assert_int_equal(batch->totals.icmp.sent, 20);
+    assert_int_equal(batch->totals.icmp.received, 20);
     assert_int_equal(batch->window_ns, WINDOW_NS);
     assert_int_equal(batch->arrivals.length, 1);
     assert_int_equal(batch->arrivals.sender[0], 7);
@@ -120,8 +120,8 @@ static void the_results_of_a_target_that_went_are_still_spooled(void **state)
     await_rows(f, 1);
     runner_stop(f->runner, CLOCK_NS_PER_S);
     while ((batch = spool_oldest(f->spool))) {
-        sent += batch->totals.sent;
-        assert_true(icmp_totals_are_lawful(&batch->totals));
+        sent += batch->totals.icmp.sent;
+        assert_true(icmp_totals_are_lawful(&batch->totals.icmp));
         spool_remove(f->spool);
     }
     agent_stats_read(f->stats, &stats);

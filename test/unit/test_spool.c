@@ -10,7 +10,7 @@ static struct batch *given_batch(size_t bytes, uint64_t sent)
 
     assert_non_null(b);
     b->bytes = bytes;
-    b->totals.sent = sent;
+    b->totals.icmp.sent = sent;
     b->ended_boot_ns = 1000 + sent;
     return b;
 }
@@ -52,7 +52,7 @@ static void what_overflows_is_dropped_oldest_first_and_counted(void **state)
     assert_int_equal(c.reports, 3);
     assert_int_equal(c.bytes, 30);
     assert_int_equal(c.dropped_total, 2);
-    assert_int_equal(c.dropped.sent, 1 + 2);
+    assert_int_equal(c.dropped.icmp.sent, 1 + 2);
     assert_int_equal(c.pushed_total, 5);
     assert_int_equal(c.oldest_boot_ns, 1003);
     assert_int_equal(spool_oldest(s)->sequence, 3);
@@ -75,7 +75,7 @@ static void a_batch_that_is_being_sent_is_not_dropped(void **state)
     assert_int_equal(spool_oldest(s)->sequence, 6);
     spool_counts(s, &c);
     assert_int_equal(c.dropped_total, 4);
-    assert_int_equal(c.dropped.sent, 2 + 3 + 4 + 5);
+    assert_int_equal(c.dropped.icmp.sent, 2 + 3 + 4 + 5);
     spool_destroy(s);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agentd/icmp_rows.h"
 #include "agentd/uplink.h"
 #include "common/log.h"
 #include "test/unit/fakes/fake_link.h"
@@ -236,15 +237,15 @@ static void run_for(struct fixture *f, uint64_t ns)
 
 static void push_report(struct fixture *f, uint32_t sent)
 {
-    struct batch_builder *b = NULL;
+    struct icmp_rows *b = NULL;
     struct batch *batch = NULL;
     struct icmp_window w = {.number = 1, .counts = {.sent = sent, .lost_timeout = sent}};
 
-    assert_int_equal(batch_builder_create(&b), PROBER_OK);
-    assert_int_equal(batch_builder_add(b, f->name, &w, 0), PROBER_OK);
-    assert_int_equal(batch_builder_close(b, 1, S(15), f->now.boot_ns, &batch), PROBER_OK);
+    assert_int_equal(icmp_rows_create(&b), PROBER_OK);
+    assert_int_equal(icmp_rows_add(b, f->name, &w, 0), PROBER_OK);
+    assert_int_equal(icmp_rows_close(b, 1, S(15), f->now.boot_ns, &batch), PROBER_OK);
     spool_push(f->spool, batch);
-    batch_builder_destroy(b);
+    icmp_rows_destroy(b);
 }
 
 static struct agent_stats_copy stats_of(struct fixture *f)
@@ -278,8 +279,8 @@ static void it_says_hello_then_fetches_the_plan_then_reports(void **state)
     assert_int_equal(f->server.reports, 1);
     assert_int_equal(f->server.last_names, 1);
     assert_int_equal(waiting(f), 0);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 5);
-    assert_int_equal(stats_of(f).boots[0].acked.lost_timeout, 5);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 5);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.lost_timeout, 5);
 }
 
 static void a_report_that_waited_is_as_old_as_it_is_when_sent(void **state)
@@ -376,7 +377,7 @@ static void hello_needed_is_answered_with_hello_and_the_report_is_sent_again(voi
     run_for(f, S(1));
     assert_int_equal(f->server.hellos, 2);
     assert_int_equal(waiting(f), 0);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 7);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 7);
 }
 
 static void a_server_boot_gets_the_names_and_gives_the_plan_anew(void **state)
@@ -394,8 +395,8 @@ static void a_server_boot_gets_the_names_and_gives_the_plan_anew(void **state)
     assert_int_equal(f->server.reports, 2);
     assert_int_equal(f->plans, 2); /* the same number, but of another boot */
     assert_int_equal(stats_of(f).boot_count, 2);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 5);
-    assert_int_equal(stats_of(f).boots[1].acked.sent, 7);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 5);
+    assert_int_equal(stats_of(f).boots[1].acked.icmp.sent, 7);
 }
 
 static void names_go_out_once_and_again_for_an_unknown_table(void **state)
@@ -414,7 +415,7 @@ static void names_go_out_once_and_again_for_an_unknown_table(void **state)
     assert_int_equal(f->server.last_names, 1);
     assert_int_equal(f->server.reports, 4);
     assert_int_equal(waiting(f), 0);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 3);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 3);
 }
 
 static void a_report_that_was_taken_before_counts_once(void **state)
@@ -427,7 +428,7 @@ static void a_report_that_was_taken_before_counts_once(void **state)
     push_report(f, 6);
     run_for(f, S(1));
     assert_int_equal(waiting(f), 0);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 6);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 6);
 }
 
 static void a_backfilled_report_is_counted_apart(void **state)
@@ -437,8 +438,8 @@ static void a_backfilled_report_is_counted_apart(void **state)
     f->server.outcome = WIRE_BACKFILLED;
     push_report(f, 6);
     run_for(f, S(1));
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 0);
-    assert_int_equal(stats_of(f).boots[0].backfilled.sent, 6);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 0);
+    assert_int_equal(stats_of(f).boots[0].backfilled.icmp.sent, 6);
 }
 
 static void an_invalid_report_is_not_sent_again_and_not_counted(void **state)
@@ -464,7 +465,7 @@ static void a_malformed_report_does_not_block_those_behind_it(void **state)
     f->server.refuse_report = WIRE_OK;
     push_report(f, 7);
     run_for(f, S(1));
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 7);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 7);
 }
 
 static void a_busy_server_is_given_time_while_the_sign_of_life_goes_on(void **state)
@@ -557,7 +558,7 @@ static void draining_delivers_what_is_spooled_and_ends(void **state)
     assert_int_equal(uplink_start(f->uplink, &why), PROBER_OK);
     uplink_drain(f->uplink, S(5));
     assert_int_equal(waiting(f), 0);
-    assert_int_equal(stats_of(f).boots[0].acked.sent, 13);
+    assert_int_equal(stats_of(f).boots[0].acked.icmp.sent, 13);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
