@@ -7,23 +7,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "common/array.h"
 #include "common/clock.h"
 #include "libprober/http_course.h"
-#include "libprober/http_tls.h"
 #include "libprober/http_transfer.h"
 
 #define EVENTS_MAX 64
 
-struct http_kind {
-    const struct http_spec *spec;
-    struct http_judge *judge;
-    struct http_tls_trust *trust; /* NULL: nothing is verified */
-};
-
 struct probe {
     struct http_engine *engine;
-    const struct http_kind *kind;
+    struct http_kind *kind;
     struct http_course course;
     struct http_transfer *transfer;
     struct http_result result;
@@ -50,72 +42,6 @@ static const char *const phase_texts[] = {"resolve", "connect", "tls", "processi
 const char *http_phase_text(enum http_phase phase)
 {
     return phase_texts[phase];
-}
-
-/* ---- kinds ---- */
-
-static bool has_file_values(const struct http_headers *headers)
-{
-    for (size_t i = 0; i < headers->count; i++)
-        if (headers->items[i].source == HTTP_VALUE_FILE)
-            return true;
-    return false;
-}
-
-static const char *unsupported_key(const struct http_spec *s)
-{
-    const struct {
-        bool is_given;
-        const char *key;
-    } table[] = {
-        {s->proxy.url || s->proxy.from_environment, "a proxy"},
-        {s->oauth2 != NULL, "oauth2"},
-        {s->body_file != NULL, "body_file"},
-        {s->tls.ca_file || s->tls.cert_file || s->tls.key.file, "a file in tls_config"},
-        {s->basic_auth && (s->basic_auth->username_file || s->basic_auth->password.file),
-         "a file in basic_auth"},
-        {s->authorization && s->authorization->credentials.file, "credentials_file"},
-        {has_file_values(&s->headers) || has_file_values(&s->http_headers), "a file in headers"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (table[i].is_given)
-            return table[i].key;
-    return NULL;
-}
-
-enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
-                                   struct prober_failure *why)
-{
-    const char *key = unsupported_key(spec);
-    struct http_kind *k = calloc(1, sizeof(*k));
-    enum prober_error err = PROBER_OK;
-
-    if (!k)
-        err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
-    else if (key)
-        err = prober_fail(why, PROBER_ERR_UNSUPPORTED, "%s cannot be used in probes yet", key);
-    if (!err) {
-        k->spec = spec;
-        err = http_judge_create(&k->judge, spec, why);
-    }
-    if (!err && !spec->tls.insecure_skip_verify)
-        err = http_tls_trust_create(&k->trust, spec->tls.ca, why);
-    if (!err) {
-        *out = k;
-        k = NULL;
-    }
-    http_kind_destroy(k);
-    return err;
-}
-
-void http_kind_destroy(struct http_kind *k)
-{
-    if (!k)
-        return;
-    http_judge_destroy(k->judge);
-    http_tls_trust_destroy(k->trust);
-    free(k);
 }
 
 /* ---- the heap of deadlines ---- */
@@ -207,8 +133,8 @@ static void ask(struct probe *p)
 
     http_course_put_fields(&p->course, &fields);
     if (!p->transfer)
-        err = http_transfer_create(&p->transfer, p->kind->spec, p->kind->trust,
-                                   http_judge_wants_body(p->kind->judge));
+        err = http_transfer_create(&p->transfer, http_kind_spec(p->kind), http_kind_trust(p->kind),
+                                   http_judge_wants_body(http_kind_judge(p->kind)));
     if (!err && strbuf_ok(&fields.text))
         err = http_transfer_prepare(p->transfer, &hop, p, clock_monotonic_ns());
     else
@@ -246,15 +172,17 @@ static void on_address(void *context, const struct resolver_answer *answer)
     p->result.address = answer->address;
     if (p->result.redirects == 0)
         p->result.dns_answers = answer->count;
-    if (p->engine->permits && !p->engine->permits(p->engine->permits_context, &answer->address))
+    if (p->engine->permits && !p->engine->permits(p->engine->permits_context, &answer->address)) {
+        p->result.trouble = "the address is not permitted";
         finish(p, HTTP_FAILED_LOCAL);
-    else
+    } else {
         ask(p);
+    }
 }
 
 static void look_up(struct probe *p)
 {
-    const struct http_spec *spec = p->kind->spec;
+    const struct http_spec *spec = http_kind_spec(p->kind);
 
     memset(&p->result.address, 0, sizeof(p->result.address));
     p->is_looking_up = true;
@@ -301,8 +229,8 @@ static void judge(struct probe *p, struct http_hop_result *hop)
         return;
     }
     hop->reply.is_beyond_redirects =
-        p->kind->spec->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
-    finish(p, http_judge_reply(p->kind->judge, &hop->reply));
+        http_kind_spec(p->kind)->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
+    finish(p, http_judge_reply(http_kind_judge(p->kind), &hop->reply));
 }
 
 static void end_hop(struct probe *p, CURLcode code)
@@ -313,7 +241,7 @@ static void end_hop(struct probe *p, CURLcode code)
     curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
     p->is_in_set = false;
     take_hop(p, &hop);
-    if (hop.location && p->kind->spec->follow_redirects &&
+    if (hop.location && http_kind_spec(p->kind)->follow_redirects &&
         p->result.redirects <= HTTP_REDIRECTS_MAX)
         follow(p, &hop);
     else
@@ -403,7 +331,7 @@ void http_engine_set_guard(struct http_engine *e,
     e->permits_context = context;
 }
 
-void http_engine_start(struct http_engine *e, const struct http_kind *kind, const char *target,
+void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
                        uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
 {
     struct http_result failed = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
@@ -421,7 +349,7 @@ void http_engine_start(struct http_engine *e, const struct http_kind *kind, cons
     p->done = done;
     p->context = context;
     p->result.content_length = -1;
-    err = http_course_begin(&p->course, kind->spec, target);
+    err = http_course_begin(&p->course, http_kind_spec(kind), target);
     if (err || !add_probe(e, p)) {
         if (err)
             failed.reason = err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME

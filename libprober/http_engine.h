@@ -23,6 +23,7 @@
 #include "common/addr.h"
 #include "common/error.h"
 #include "libprober/http_judge.h"
+#include "libprober/http_kind.h"
 #include "libprober/http_spec.h"
 #include "libprober/resolver.h"
 
@@ -57,19 +58,13 @@ struct http_result {
     uint64_t body_received, body_decoded; /* bytes, of the last hop */
     int64_t earliest_cert_expiry; /* Unix seconds, of the last hop, trusted or not; 0: none */
     int64_t last_chain_expiry;    /* likewise, of the chain that was verified */
+    bool is_resolve_skipped;      /* skip_resolve_phase_with_proxy held: there is no such phase */
+    /* About a failure that lies with this machine, the proxy or the token: a sentence for a log,
+     * without secrets, valid until `done` returns. NULL: none. */
+    const char *trouble;
 };
 
 typedef void (*http_done)(void *context, const struct http_result *result);
-
-/* A spec made ready for probing. */
-struct http_kind;
-
-/* Errors: PROBER_ERR_UNSUPPORTED for keys that this engine does not honour: proxies, oauth2, and what
- * is read from files; PROBER_ERR_SYNTAX (regexp, ca), PROBER_ERR_NOMEM. The spec is borrowed. */
-enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
-                                   struct prober_failure *why);
-/* No probe of the kind may be running. NULL is fine. */
-void http_kind_destroy(struct http_kind *k);
 
 struct http_engine;
 
@@ -82,7 +77,7 @@ void http_engine_set_guard(struct http_engine *e,
                            void *context);
 /* Probes `target` (as http_url_parse reads it); `done` is called exactly once, by timeout_ns after
  * now_ns, unless the engine is destroyed before. */
-void http_engine_start(struct http_engine *e, const struct http_kind *kind, const char *target,
+void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
                        uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context);
 /* Probes that run. */
 size_t http_engine_running(const struct http_engine *e);

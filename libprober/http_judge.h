@@ -45,7 +45,9 @@
     X(SSL, "ssl")           /* fail_if_ssl */                                                      \
     X(NOT_SSL, "not_ssl")   /* fail_if_not_ssl */                                                  \
     X(TIMEOUT, "timeout")   /* after the connection was there */                                   \
-    X(LOCAL, "local_error") /* memory, descriptors, not permitted: nothing was measured */
+    X(LOCAL, "local_error") /* memory, descriptors, files, not permitted: nothing was measured */  \
+    X(PROXY, "proxy")       /* no way through it */                                                \
+    X(OAUTH2, "oauth2")     /* no token */
 
 #define HTTP_REASON_NAME(name, text) HTTP_FAILED_##name,
 enum http_reason { HTTP_SUCCEEDED, HTTP_REASONS(HTTP_REASON_NAME) HTTP_REASON_COUNT };

@@ -137,7 +137,7 @@ static const struct http_result *probe(struct fixture *f, const char *target, ui
     struct http_kind *kind = NULL;
 
     f->ended = 0;
-    assert_int_equal(http_kind_create(&kind, &f->spec, NULL), PROBER_OK);
+    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, NULL), PROBER_OK);
     http_engine_start(f->engine, kind, target, timeout_ns, clock_monotonic_ns(), on_done, f);
     run(f);
     assert_int_equal(f->ended, 1);
@@ -452,7 +452,7 @@ static void what_is_stuck_delays_nobody(void **state)
     struct http_kind *kind = NULL;
     char stuck[64];
 
-    assert_int_equal(http_kind_create(&kind, &f->spec, NULL), PROBER_OK);
+    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, NULL), PROBER_OK);
     snprintf(stuck, sizeof(stuck), "%s/silent", http_server_url(f->server));
     for (int i = 0; i < 40; i++)
         http_engine_start(f->engine, kind, stuck, LONG_NS, clock_monotonic_ns(), on_done, f);
@@ -504,7 +504,7 @@ static void keys_that_are_not_honoured_are_refused(void **state)
     struct prober_failure why;
 
     f->spec.proxy.url = "http://127.0.0.1:1";
-    assert_int_equal(http_kind_create(&kind, &f->spec, &why), PROBER_ERR_UNSUPPORTED);
+    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, &why), PROBER_ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "proxy"));
     assert_null(kind);
 }

@@ -192,7 +192,7 @@ static void every_reason_has_a_text_of_its_own(void **state)
     (void)state;
     assert_null(http_reason_text(HTTP_SUCCEEDED));
     for (unsigned i = 1; i < HTTP_REASON_COUNT; i++) {
-        assert_true(strspn(http_reason_text(i), "abcdefghijklmnopqrstuvwxyz_") ==
+        assert_true(strspn(http_reason_text(i), "abcdefghijklmnopqrstuvwxyz_2") ==
                     strlen(http_reason_text(i)));
         for (unsigned k = 1; k < i; k++)
             assert_string_not_equal(http_reason_text(i), http_reason_text(k));

@@ -75,7 +75,7 @@ static const char *probe(struct fixture *f, const char *host, uint64_t timeout_n
     char url[256];
 
     snprintf(url, sizeof(url), "https://%s:%s/", host, tls_server_port(f->server));
-    assert_int_equal(http_kind_create(&kind, &f->spec, NULL), PROBER_OK);
+    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, NULL), PROBER_OK);
     http_engine_start(f->engine, kind, url, timeout_ns, clock_monotonic_ns(), on_done, &f->result);
     while (http_engine_running(f->engine) > 0) {
         uint64_t now = clock_monotonic_ns(), next = http_engine_step(f->engine, now);
