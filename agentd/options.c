@@ -122,6 +122,11 @@ const struct option agentd_options[] = {
      0, 0, NULL, 0},
     {"agent.dns.servers", OPTION_LIST, AT(dns_servers), NULL, PROBING, "addr[:port]",
      "Servers that resolve the targets' names. Empty: those of the system.", 0, 0, NULL, 0},
+    {"agent.secrets.dir", OPTION_STRING, AT(secrets_dir), "", PROBING, "dir",
+     "Directory of the files that probes may use: credentials, certificates, keys, bodies. What "
+     "the probe file names is read beneath it alone, by the agent's user, whatever links there "
+     "are. Empty: probes that need a file are not made.",
+     0, 0, NULL, 0},
 
     {"agent.http.listen.addr", OPTION_STRING, AT(http_listen), "", LOCAL, "host:port",
      "Where to serve /metrics, /-/healthy and /-/ready of this agent. Empty: nowhere.", 0, 0, NULL,
@@ -200,6 +205,8 @@ enum prober_error agentd_settings_load(struct agentd_settings *settings, int arg
     check_networks(settings, problems);
     if (!settings->state_dir[0])
         problems_add(problems, NULL, 0, "agent.state.dir", "must name a directory");
+    if (settings->secrets_dir[0] && settings->secrets_dir[0] != '/')
+        problems_add(problems, NULL, 0, "agent.secrets.dir", "must be an absolute path");
     if (settings->icmp_timeout_ns == 0) {
         uint64_t part = settings->probe_interval_ns / 5 * 4;
 

@@ -46,6 +46,7 @@ struct agentd_settings {
     bool icmp_arrivals;
     struct option_list allow, deny; /* networks: "10.0.0.0/8" */
     struct option_list dns_servers; /* none: the system's */
+    char *secrets_dir;              /* "": none; else absolute */
     /* local web */
     char *http_listen; /* "": none */
     /* accepted for the sake of old command lines; nothing is behind them yet */

@@ -95,6 +95,7 @@ static void each_wrong_value_is_named(void **state)
         {{"-agent.icmp.identifier", "65536", NULL}, "agent.icmp.identifier"},
         {{"-agent.icmp.network-type", "privat", NULL}, "agent.icmp.network-type"},
         {{"-agent.state.dir", "", NULL}, "agent.state.dir"},
+        {{"-agent.secrets.dir", "secrets", NULL}, "agent.secrets.dir"},
         {{"-agent.icmp.timeout", "1us", NULL}, "agent.icmp.timeout"},
         {{"-agent.icmp.netowrk-type", "public", NULL}, "agent.icmp.netowrk-type"},
         {{"-log.level", "7", NULL}, "log.level"},
