@@ -34,7 +34,8 @@ struct batch {
     struct target_name **names;    /* [rows] */
     struct wire_icmp_columns icmp; /* of WIRE_KIND_ICMP */
     struct wire_arrivals arrivals;
-    struct probe_totals totals; /* of the rows that are shown, which are those of no control */
+    struct wire_http_columns http; /* of WIRE_KIND_HTTP */
+    struct probe_totals totals;    /* of the rows that are shown, which are those of no control */
 };
 
 /* A column to be kept: `len` bytes, a multiple of 4, at `from`. The copy's address is put where

@@ -55,7 +55,9 @@ enum prober_error report_encode(struct report_table *table, const struct batch *
     report->names = names;
     report->target = numbers;
     report->rows = batch->rows;
+    report->kind = batch->kind;
     report->icmp = batch->icmp;
+    report->http = batch->http;
     report->arrivals = batch->arrivals;
     err = wire_request_encode(&request, out);
 out:

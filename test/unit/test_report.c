@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agentd/http_rows.h"
 #include "agentd/icmp_rows.h"
 #include "agentd/report.h"
 #include "common/wire.h"
@@ -250,6 +251,132 @@ static void nothing_makes_no_batch_and_arrivals_alone_make_one(void **state)
     icmp_rows_destroy(b);
 }
 
+static struct http_rows *given_http_rows(void)
+{
+    struct http_rows *r = NULL;
+
+    assert_int_equal(http_rows_create(&r), PROBER_OK);
+    return r;
+}
+
+static void http_probes_are_rows_with_all_that_was_measured(void **state)
+{
+    static const struct http_result result = {.reason = HTTP_FAILED_STATUS_CODE,
+                                              .status = 503,
+                                              .version = "HTTP/2.0",
+                                              .tls_version = "TLS 1.3",
+                                              .phases_ns = {1, 2, 3, 4, 5},
+                                              .duration_ns = 16,
+                                              .redirects = 1,
+                                              .dns_answers = 2,
+                                              .content_length = 0,
+                                              .body_received = 10,
+                                              .body_decoded = 20,
+                                              .earliest_cert_expiry = 1700000000,
+                                              .last_chain_expiry = 1800000000};
+    struct target_name *name = target_name_create("b", "https://a.test/", false);
+    struct http_rows *rows = given_http_rows();
+    const struct wire_http_columns *c;
+    struct report_table table;
+    struct wire_request r;
+    struct batch *batch;
+
+    (void)state;
+    assert_int_equal(http_rows_add(rows, name, &result, 3, BOOT_NS(100)), PROBER_OK);
+    assert_int_equal(http_rows_close(rows, BOOT_NS(15), &batch), PROBER_OK);
+    batch->sequence = 1;
+    report_table_init(&table);
+    given_decoded(&table, batch, BOOT_NS(101), &r);
+    assert_int_equal(r.as.report.kind, WIRE_KIND_HTTP);
+    assert_int_equal(r.as.report.names[0].kind, WIRE_KIND_HTTP);
+    assert_int_equal(r.as.report.age_ns, BOOT_NS(1));
+    assert_int_equal(r.as.report.window_ns, BOOT_NS(15));
+    c = &r.as.report.http;
+    assert_int_equal(c->reason[0], HTTP_FAILED_STATUS_CODE);
+    assert_int_equal(c->status[0], 503);
+    assert_int_equal(c->version[0], 20);
+    assert_int_equal(c->tls_version[0], 0x0304);
+    assert_int_equal(c->redirects[0], 1);
+    assert_int_equal(c->dns_answers[0], 2);
+    assert_int_equal(c->unsent_late[0], 3);
+    assert_int_equal(c->resolve_ns[0], 1);
+    assert_int_equal(c->connect_ns[0], 2);
+    assert_int_equal(c->tls_ns[0], 3);
+    assert_int_equal(c->processing_ns[0], 4);
+    assert_int_equal(c->transfer_ns[0], 5);
+    assert_int_equal(c->duration_ns[0], 16);
+    assert_int_equal(c->content_length[0], 1);
+    assert_int_equal(c->body_received[0], 10);
+    assert_int_equal(c->body_decoded[0], 20);
+    assert_int_equal(c->earliest_cert_expiry[0], 1700000000);
+    assert_int_equal(c->last_chain_expiry[0], 1800000000);
+    wire_request_free(&r);
+    batch_destroy(batch);
+    http_rows_destroy(rows);
+    target_name_put(name);
+}
+
+static void each_http_row_has_its_age_and_its_place_in_the_sums(void **state)
+{
+    static const struct http_result good = {.status = 200, .content_length = -1},
+                                    bad = {.reason = HTTP_FAILED_TIMEOUT, .content_length = -1},
+                                    local = {.reason = HTTP_FAILED_LOCAL, .status = 302};
+    struct target_name *name = target_name_create("b", "a.test", false);
+    struct http_rows *rows = given_http_rows();
+    struct batch *batch;
+
+    (void)state;
+    assert_int_equal(http_rows_add(rows, name, &good, 0, BOOT_NS(10)), PROBER_OK);
+    assert_int_equal(http_rows_add(rows, name, &local, 4, BOOT_NS(12)), PROBER_OK);
+    assert_int_equal(http_rows_add(rows, name, &bad, 0, BOOT_NS(11)), PROBER_OK);
+    assert_int_equal(http_rows_close(rows, BOOT_NS(1), &batch), PROBER_OK);
+    assert_int_equal(batch->ended_boot_ns, BOOT_NS(12));
+    assert_int_equal(batch->http.age_ns[0], BOOT_NS(2));
+    assert_int_equal(batch->http.age_ns[1], 0);
+    assert_int_equal(batch->http.age_ns[2], BOOT_NS(1));
+    assert_null(batch->http.content_length);
+    assert_int_equal(batch->http.status[1], 0); /* nothing was measured */
+    assert_int_equal(http_totals_scheduled(&batch->totals.http), 7);
+    assert_int_equal(http_totals_probed(&batch->totals.http), 2);
+    assert_int_equal(http_totals_failed(&batch->totals.http), 1);
+    assert_int_equal(http_totals_unsent(&batch->totals.http), 5);
+    batch_destroy(batch);
+    assert_int_equal(http_rows_close(rows, BOOT_NS(1), &batch), PROBER_OK);
+    assert_null(batch);
+    http_rows_destroy(rows);
+    target_name_put(name);
+}
+
+static void http_rows_of_long_names_fit_into_a_message(void **state)
+{
+    static const struct http_result result = {.status = 200};
+    struct http_rows *rows = given_http_rows();
+    struct report_table table;
+    struct strbuf bytes = STRBUF_INIT;
+    struct batch *batch = NULL;
+    enum prober_error err = PROBER_OK;
+
+    (void)state;
+    for (size_t i = 0; !err; i++) {
+        char text[WIRE_TARGET_MAX + 1];
+        struct target_name *name;
+
+        snprintf(text, sizeof(text), "%0*zu", WIRE_TARGET_MAX, i);
+        name = target_name_create("a-region-of-a-long-name", text, false);
+        err = http_rows_add(rows, name, &result, 0, 1);
+        target_name_put(name);
+    }
+    assert_int_equal(err, PROBER_ERR_FULL);
+    assert_true(http_rows_count(rows) < BATCH_ROWS_MAX);
+    assert_int_equal(http_rows_close(rows, 1, &batch), PROBER_OK);
+    batch->sequence = 1;
+    report_table_init(&table);
+    assert_int_equal(report_encode(&table, batch, &agent, &boot, 1, &bytes), PROBER_OK);
+    strbuf_free(&bytes);
+    batch_destroy(batch);
+    http_rows_destroy(rows);
+}
+
 static void a_full_report_fits_into_a_message(void **state)
 {
     static struct histogram_pair wide[64];
@@ -296,6 +423,9 @@ int main(void)
         cmocka_unit_test(a_batch_counts_no_controls_in_its_totals),
         cmocka_unit_test(a_builder_is_full_after_its_rows_or_bins_or_at_another_window),
         cmocka_unit_test(nothing_makes_no_batch_and_arrivals_alone_make_one),
+        cmocka_unit_test(http_probes_are_rows_with_all_that_was_measured),
+        cmocka_unit_test(each_http_row_has_its_age_and_its_place_in_the_sums),
+        cmocka_unit_test(http_rows_of_long_names_fit_into_a_message),
         cmocka_unit_test(a_full_report_fits_into_a_message),
     };
 
