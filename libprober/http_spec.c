@@ -515,8 +515,10 @@ static void read_root_key(struct http_reader *r, const struct http_setting *s, s
     }
 }
 
-static void read_root(struct http_reader *r, const struct http_setting *s, struct draft *d)
+static void read_root(struct http_reader *r, const struct http_setting *s,
+                      const char *const *others, struct draft *d)
 {
+    (void)others;
     if (yaml_is_null(s->node))
         return;
     if (yaml_kind(s->node) != YAML_MAPPING) {
@@ -531,6 +533,31 @@ static void read_root(struct http_reader *r, const struct http_setting *s, struc
         read_root_key(r, s, i, d);
     if (!r->no_memory)
         check_draft(r, s, d);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(*names, name) == 0)
+            return true;
+    return false;
+}
+
+static void read_client(struct http_reader *r, const struct http_setting *s,
+                        const char *const *others, struct draft *d)
+{
+    for (size_t i = 0; i < yaml_count(s->node) && !r->no_memory; i++) {
+        struct http_setting value = http_setting_at(s, i);
+        const char *name = yaml_text(yaml_key(s->node, i));
+
+        if (!is_one_of(name, others) &&
+            !http_read_key(r, &value, name, client_keys, ARRAY_LEN(client_keys), d))
+            complain_of_unknown(r, s, i);
+    }
+    if (r->no_memory)
+        return;
+    check_credentials(r, s, d);
+    check_proxy(r, s, &d->spec.proxy);
 }
 
 static void finish(struct http_reader *r, struct draft *d)
@@ -579,9 +606,12 @@ enum prober_error http_spec_create(struct http_spec **out)
     return PROBER_OK;
 }
 
-enum prober_error http_spec_read(struct http_spec **out, const struct yaml_document *doc,
-                                 const struct yaml_node *node, const char *key,
-                                 struct problems *problems)
+/* Reads a mapping with `read`. */
+static enum prober_error read_with(void (*read)(struct http_reader *r, const struct http_setting *s,
+                                                const char *const *others, struct draft *d),
+                                   const char *const *others, struct http_spec **out,
+                                   const struct yaml_document *doc, const struct yaml_node *node,
+                                   const char *key, struct problems *problems)
 {
     size_t before = problems_count(problems);
     struct draft *d = create_draft();
@@ -593,7 +623,7 @@ enum prober_error http_spec_read(struct http_spec **out, const struct yaml_docum
         return err;
     r.memory = d->spec.memory;
     snprintf(s.key, sizeof(s.key), "%.180s", key);
-    read_root(&r, &s, d);
+    read(&r, &s, others, d);
     if (!r.no_memory && problems_count(problems) == before)
         finish(&r, d);
     if (r.no_memory && arena_is_over_limit(r.memory)) {
@@ -607,6 +637,20 @@ enum prober_error http_spec_read(struct http_spec **out, const struct yaml_docum
     else
         *out = &d->spec;
     return err;
+}
+
+enum prober_error http_spec_read(struct http_spec **out, const struct yaml_document *doc,
+                                 const struct yaml_node *node, const char *key,
+                                 struct problems *problems)
+{
+    return read_with(read_root, NULL, out, doc, node, key, problems);
+}
+
+enum prober_error http_spec_read_client(struct http_spec **out, const struct yaml_document *doc,
+                                        const struct yaml_node *node, const char *key,
+                                        const char *const *others, struct problems *problems)
+{
+    return read_with(read_client, others, out, doc, node, key, problems);
 }
 
 enum prober_error http_spec_read_text(struct http_spec **out, const char *name, const char *text,

@@ -194,6 +194,13 @@ enum prober_error http_spec_read(struct http_spec **out, const struct yaml_docum
                                  const struct yaml_node *node, const char *key,
                                  struct problems *problems);
 
+/* Reads the client's keys of `node`, a mapping of `doc`: those that may stand under
+ * http_client_config. others[], NULL at the end, are keys that the caller reads. The spec has
+ * defaults for all else. Errors: as http_spec_read. */
+enum prober_error http_spec_read_client(struct http_spec **out, const struct yaml_document *doc,
+                                        const struct yaml_node *node, const char *key,
+                                        const char *const *others, struct problems *problems);
+
 /* Reads text[len], a document that is an http block and nothing else, as http_spec_put writes it. */
 enum prober_error http_spec_read_text(struct http_spec **out, const char *name, const char *text,
                                       size_t len, struct problems *problems);

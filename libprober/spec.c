@@ -22,7 +22,8 @@
 struct reader {
     const struct yaml_document *doc;
     struct problems *problems;
-    size_t targets; /* so far, in all entries */
+    size_t targets;  /* so far, in all entries */
+    const char *dir; /* where relative paths begin */
     bool no_memory;
 };
 
@@ -262,19 +263,22 @@ static bool is_clean(const char *text, size_t len, bool blanks)
     return true;
 }
 
-static const char *fault_of_target(const struct yaml_node *node, enum probe_kind kind)
+const char *probe_target_fault(enum probe_kind kind, const char *text, size_t len)
 {
-    const char *text = yaml_text(node);
-
-    if (yaml_kind(node) != YAML_SCALAR)
-        return "a target must be a text";
-    if (yaml_is_null(node) || yaml_len(node) == 0)
+    if (len == 0)
         return "an empty target";
-    if (yaml_len(node) > PROBE_SPEC_TARGET_MAX)
+    if (len > PROBE_SPEC_TARGET_MAX)
         return "a target of more than 2048 bytes";
-    if (!is_clean(text, yaml_len(node), false))
+    if (!is_clean(text, len, false))
         return "a target has no blanks and no control characters";
     return kinds[kind].fault_of_target(text);
+}
+
+static const char *fault_of_target(const struct yaml_node *node, enum probe_kind kind)
+{
+    if (yaml_kind(node) != YAML_SCALAR)
+        return "a target must be a text";
+    return probe_target_fault(kind, yaml_text(node), yaml_is_null(node) ? 0 : yaml_len(node));
 }
 
 static void read_targets(struct reader *r, const struct setting *s, struct probe_entry *entry)
@@ -315,16 +319,20 @@ static void read_targets(struct reader *r, const struct setting *s, struct probe
 
 /* ---- entries ---- */
 
-/* Why a node cannot be the name of a region or an entry, or NULL. */
+const char *probe_name_fault(const char *text, size_t len)
+{
+    if (len > PROBE_SPEC_REGION_MAX)
+        return "a name has at most 128 bytes";
+    if (!is_clean(text, len, true))
+        return "a name has no control characters";
+    return NULL;
+}
+
 static const char *fault_of_name(const struct yaml_node *node)
 {
     if (yaml_kind(node) != YAML_SCALAR)
         return "expected a name";
-    if (yaml_len(node) > PROBE_SPEC_REGION_MAX)
-        return "a name has at most 128 bytes";
-    if (!is_clean(yaml_text(node), yaml_len(node), true))
-        return "a name has no control characters";
-    return NULL;
+    return probe_name_fault(yaml_text(node), yaml_len(node));
 }
 
 static void read_name(struct reader *r, const struct setting *s, char **out)
@@ -425,6 +433,48 @@ static void read_entry_timeout(struct reader *r, const struct setting *s, struct
         complain(r, s, "only for entries whose prober_type is http; others have it in their block");
 }
 
+/* Room for the sources of both keys is made when the first of them comes. */
+static bool make_room(struct reader *r, struct probe_entry *entry)
+{
+    if (!entry->lists)
+        entry->lists = calloc((size_t)2 * PROBE_SPEC_LISTS_MAX, sizeof(*entry->lists));
+    r->no_memory = r->no_memory || !entry->lists;
+    return entry->lists != NULL;
+}
+
+static void read_lists(struct reader *r, const struct setting *s, enum target_source_kind kind,
+                       struct probe_entry *entry)
+{
+    size_t count = yaml_count(s->node);
+
+    if (yaml_is_null(s->node))
+        return;
+    if (yaml_kind(s->node) != YAML_SEQUENCE || count == 0 || count > PROBE_SPEC_LISTS_MAX) {
+        complain(r, s, "expected a list of 1 to 100 mappings of settings");
+        return;
+    }
+    for (size_t i = 0; i < count && make_room(r, entry); i++) {
+        char key[KEY_MAX];
+        enum prober_error err;
+
+        snprintf(key, sizeof(key), "%.70s[%zu]", s->key, i);
+        err = target_source_read(&entry->lists[entry->list_count], kind, r->dir, r->doc,
+                                 yaml_item(s->node, i), key, r->problems);
+        entry->list_count += !err;
+        r->no_memory = r->no_memory || err == PROBER_ERR_NOMEM;
+    }
+}
+
+static void read_file_lists(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    read_lists(r, s, TARGET_SOURCE_FILES, entry);
+}
+
+static void read_http_lists(struct reader *r, const struct setting *s, struct probe_entry *entry)
+{
+    read_lists(r, s, TARGET_SOURCE_HTTP, entry);
+}
+
 /* A block of settings belongs to one kind; under another it would be read and never used. */
 static void read_block(struct reader *r, const struct setting *s, enum probe_kind kind,
                        struct probe_entry *entry)
@@ -444,8 +494,13 @@ static const struct entry_key {
     const char *name;
     void (*read)(struct reader *r, const struct setting *s, struct probe_entry *entry);
 } entry_keys[] = {
-    {"name", read_entry_name}, {"region", read_region},         {"source_regions", read_sources},
-    {"targets", read_targets}, {"timeout", read_entry_timeout},
+    {"name", read_entry_name},
+    {"region", read_region},
+    {"source_regions", read_sources},
+    {"targets", read_targets},
+    {"file_sd_configs", read_file_lists},
+    {"http_sd_configs", read_http_lists},
+    {"timeout", read_entry_timeout},
 };
 
 static void read_entry_key(struct reader *r, const char *name, const struct setting *s,
@@ -463,7 +518,20 @@ static void read_entry_key(struct reader *r, const char *name, const struct sett
     else if (strcmp(name, "prober_type") != 0)
         complain(r, s,
                  "unknown key; known are prober_type, name, region, source_regions, targets, "
-                 "timeout, icmp and http");
+                 "file_sd_configs, http_sd_configs, timeout, icmp and http");
+}
+
+static bool has_targets(const struct yaml_node *entry)
+{
+    static const char *const keys[] = {"targets", "file_sd_configs", "http_sd_configs"};
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const struct yaml_node *value = yaml_get(entry, keys[i]);
+
+        if (value && (i == 0 || !yaml_is_null(value)))
+            return true;
+    }
+    return false;
 }
 
 static void read_entry(struct reader *r, const struct setting *s, struct probe_entry *entry)
@@ -491,9 +559,9 @@ static void read_entry(struct reader *r, const struct setting *s, struct probe_e
 
         read_entry_key(r, yaml_text(yaml_key(s->node, i)), &value, entry);
     }
-    if (!yaml_get(s->node, "targets")) {
+    if (!has_targets(s->node)) {
         strncat(where.key, ".targets", sizeof(where.key) - strlen(where.key) - 1);
-        complain(r, &where, "an entry needs targets");
+        complain(r, &where, "an entry needs targets, file_sd_configs or http_sd_configs");
     }
     if (entry->kind == PROBE_HTTP && !entry->http && http_spec_create(&entry->http))
         r->no_memory = true;
@@ -542,9 +610,9 @@ static void read_root(struct reader *r, struct probe_spec *spec)
 }
 
 static enum prober_error read_document(struct probe_spec **out, const struct yaml_document *doc,
-                                       struct problems *problems)
+                                       const char *dir, struct problems *problems)
 {
-    struct reader r = {.doc = doc, .problems = problems};
+    struct reader r = {.doc = doc, .dir = dir, .problems = problems};
     size_t before = problems_count(problems);
     struct probe_spec *spec = calloc(1, sizeof(*spec));
     enum prober_error err = PROBER_ERR_NOMEM;
@@ -569,9 +637,14 @@ enum prober_error probe_spec_read_file(struct probe_spec **out, const char *path
 {
     struct yaml_document *doc = NULL;
     enum prober_error err = yaml_read_file(&doc, path, problems);
+    const char *slash = strrchr(path, '/');
+    char *dir;
 
-    if (!err)
-        err = read_document(out, doc, problems);
+    if (err)
+        return err;
+    dir = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
+    err = dir ? read_document(out, doc, dir, problems) : PROBER_ERR_NOMEM;
+    free(dir);
     yaml_destroy(doc);
     return err;
 }
@@ -583,7 +656,7 @@ enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name
     enum prober_error err = yaml_read_text(&doc, name, text, len, problems);
 
     if (!err)
-        err = read_document(out, doc, problems);
+        err = read_document(out, doc, "", problems);
     yaml_destroy(doc);
     return err;
 }
@@ -603,6 +676,9 @@ void probe_spec_destroy(struct probe_spec *spec)
             regex_destroy(entry->sources[j].regex);
         }
         free(entry->sources);
+        for (size_t j = 0; j < entry->list_count; j++)
+            target_source_put(entry->lists[j]);
+        free(entry->lists);
         http_spec_destroy(entry->http);
         free(entry->region);
         free(entry->name);

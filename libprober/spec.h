@@ -19,6 +19,7 @@
 #include "common/regex.h"
 #include "common/strbuf.h"
 #include "libprober/http_spec.h"
+#include "libprober/target_source.h"
 
 /* Kinds of probe; their names ("icmp", "http") and parsers are a table in spec.c. */
 enum probe_kind { PROBE_ICMP, PROBE_HTTP, PROBE_KIND_COUNT };
@@ -29,6 +30,7 @@ const char *probe_kind_name(enum probe_kind kind);
 #define PROBE_SPEC_TARGET_MAX 2048    /* bytes of a target */
 #define PROBE_SPEC_REGION_MAX 128     /* bytes of a region's name, and of an entry's */
 #define PROBE_SPEC_SOURCES_MAX 1000   /* in the source_regions of an entry */
+#define PROBE_SPEC_LISTS_MAX 100      /* in the file_sd_configs, and in the http_sd_configs */
 
 #define ICMP_SPEC_PAYLOAD_DEFAULT 64
 #define ICMP_SPEC_PAYLOAD_MIN 24
@@ -57,8 +59,10 @@ struct probe_entry {
     enum probe_kind kind;
     char *name;     /* for one-shot probes; may be "" */
     char *region;   /* of the targets; may be "" */
-    char **targets; /* [target_count], as written, each once */
+    char **targets; /* [target_count], as written, each once; none only with lists */
     size_t target_count;
+    struct target_source **lists; /* [list_count]: where further targets of the entry are told */
+    size_t list_count;
     struct probe_source *sources; /* [source_count]; none: agents of any region */
     size_t source_count;          /* 0 with PROBE_ICMP */
     struct icmp_spec icmp;        /* of PROBE_ICMP */
@@ -85,6 +89,10 @@ void probe_spec_put(struct strbuf *out, const struct probe_spec *spec);
 /* Appends a target as it may be shown: as written, but without user information. */
 void probe_target_put(struct strbuf *out, enum probe_kind kind, const char *target);
 
+/* Why text[len] cannot be a target of this kind, or NULL: a constant, without the text. */
+const char *probe_target_fault(enum probe_kind kind, const char *text, size_t len);
+/* Why text[len] cannot be the name of a region or an entry, or NULL. */
+const char *probe_name_fault(const char *text, size_t len);
 /* True when source_regions lets agents of `region` probe the entry. */
 bool probe_entry_takes_source(const struct probe_entry *entry, const char *region);
 /* True when the entry must not pass over a link that others can read or forge: its http block is

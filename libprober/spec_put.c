@@ -51,7 +51,8 @@ static void put_targets(struct strbuf *out, const struct probe_entry *entry)
 {
     struct strbuf shown = STRBUF_INIT;
 
-    strbuf_puts(out, "  targets:\n");
+    if (entry->target_count)
+        strbuf_puts(out, "  targets:\n");
     for (size_t i = 0; i < entry->target_count; i++) {
         strbuf_clear(&shown);
         probe_target_put(&shown, entry->kind, entry->targets[i]);
@@ -61,6 +62,23 @@ static void put_targets(struct strbuf *out, const struct probe_entry *entry)
             out->failed = true;
     }
     strbuf_free(&shown);
+}
+
+static void put_lists(struct strbuf *out, const struct probe_entry *entry,
+                      enum target_source_kind kind)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < entry->list_count; i++) {
+        if (entry->lists[i]->kind != kind)
+            continue;
+        if (first)
+            strbuf_printf(out, "  %s:\n", target_source_key(kind));
+        first = false;
+        strbuf_puts(out, "  - ");
+        target_source_write(out, entry->lists[i]);
+        strbuf_putc(out, '\n');
+    }
 }
 
 static void put_entry(struct strbuf *out, const struct probe_entry *entry)
@@ -81,6 +99,8 @@ static void put_entry(struct strbuf *out, const struct probe_entry *entry)
         strbuf_putc(out, '\n');
     }
     put_targets(out, entry);
+    for (int kind = 0; kind < TARGET_SOURCE_KIND_COUNT; kind++)
+        put_lists(out, entry, (enum target_source_kind)kind);
 }
 
 void probe_spec_put(struct strbuf *out, const struct probe_spec *spec)

@@ -38,8 +38,8 @@ static void check_entry(const struct probe_entry *entry)
 {
     const struct icmp_spec *icmp = &entry->icmp;
 
-    if (strlen(entry->region) > PROBE_SPEC_REGION_MAX || entry->target_count == 0 ||
-        (unsigned)entry->kind >= PROBE_KIND_COUNT)
+    if (strlen(entry->region) > PROBE_SPEC_REGION_MAX ||
+        entry->target_count + entry->list_count == 0 || (unsigned)entry->kind >= PROBE_KIND_COUNT)
         abort();
     for (size_t i = 0; i < entry->target_count; i++)
         if (!*entry->targets[i] || strlen(entry->targets[i]) > PROBE_SPEC_TARGET_MAX)
