@@ -238,7 +238,7 @@ static void take_plan(struct runner *r)
              LOG_U("resolving", counts.resolving), LOG_U("own", counts.own),
              LOG_U("denied", counts.denied), LOG_U("refused", counts.refused),
              LOG_U("other_kinds", plan->skipped));
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static void take_notes(struct runner *r)
@@ -403,7 +403,7 @@ void runner_destroy(struct runner *r)
     resolver_destroy(r->resolver);
     targets_destroy(r->targets);
     icmp_rows_destroy(r->rows);
-    agent_plan_destroy(agent_plan_board_take(&r->board));
+    agent_plan_put(agent_plan_board_take(&r->board));
     policy_put(r->new_policy);
     wakeup_close(&r->wakeup);
     pthread_mutex_destroy(&r->lock);

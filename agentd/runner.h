@@ -35,7 +35,7 @@ struct runner_config {
 enum prober_error runner_create(struct runner **out, const struct runner_config *config,
                                 struct prober_failure *why);
 enum prober_error runner_start(struct runner *r, struct prober_failure *why);
-/* Has the plan probed, instead of the one before; takes it over. */
+/* Has the plan probed, instead of the one before; takes over a reference. */
 void runner_offer_plan(struct runner *r, struct agent_plan *plan);
 void runner_set_policy(struct runner *r, struct policy *policy); /* takes a reference */
 /* What the server calls us: the mark of our probes, and our address as it sees it. */

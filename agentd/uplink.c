@@ -329,6 +329,10 @@ static void take_sync(struct uplink *u, const struct wire_reply *reply, uint64_t
         back_off(&u->sync, now_ns, PAUSE_MAX_NS);
         return;
     }
+    if (plan->bad_entries)
+        log_error("http entries of the plan cannot be read; they are not probed",
+                  LOG_U("revision", plan->revision), LOG_U("entries", plan->bad_entries),
+                  LOG_S("cause", plan->bad.text));
     u->plan_revision = sync->plan_revision;
     u->config.plan(u->config.context, plan);
 }

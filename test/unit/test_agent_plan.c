@@ -1,5 +1,7 @@
 #include "test/unit/unit.h"
 
+#include <string.h>
+
 #include "agentd/agent_plan.h"
 #include "libprober/icmp_engine.h"
 
@@ -30,7 +32,7 @@ static void every_entry_of_a_region_is_kept(void **state)
     assert_string_equal(plan->targets[1].region, "a");
     assert_true(plan->targets[2].control);
     assert_string_equal(plan->targets[4].region, "b");
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static void a_target_named_twice_is_probed_once(void **state)
@@ -43,7 +45,7 @@ static void a_target_named_twice_is_probed_once(void **state)
     (void)state;
     assert_int_equal(plan->target_count, 2);
     assert_int_equal(plan->doubles, 2);
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static void the_same_target_with_other_settings_is_another_one(void **state)
@@ -59,20 +61,20 @@ static void the_same_target_with_other_settings_is_another_one(void **state)
 
     (void)state;
     assert_int_equal(plan->target_count, 2);
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static void kinds_of_a_later_release_are_skipped_and_counted(void **state)
 {
     const struct wire_plan_entry entries[] = {
-        {.kind = WIRE_KIND_HTTP, .region = "a", .targets = two, .target_count = 2},
+        {.kind = 98, .region = "a", .targets = two, .target_count = 2},
         {.kind = 99, .region = "a", .targets = two, .target_count = 1}};
     struct agent_plan *plan = given_plan(entries, 2);
 
     (void)state;
     assert_int_equal(plan->target_count, 0);
     assert_int_equal(plan->skipped, 3);
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static void settings_are_brought_into_the_ranges_of_the_engine(void **state)
@@ -104,7 +106,118 @@ static void settings_are_brought_into_the_ranges_of_the_engine(void **state)
     assert_int_equal(plan->targets[1].icmp.family, PROBER_FAMILY_IPV4);
     assert_int_equal(plan->targets[2].icmp.payload_size, ICMP_PAYLOAD_MIN);
     assert_int_equal(plan->targets[2].icmp.timeout_ns, 1000000);
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
+}
+
+static struct wire_plan_entry an_http_entry(const char *region, const char *block)
+{
+    static const char *const urls[] = {"https://example.com/", "example.org"};
+
+    return (struct wire_plan_entry){.kind = WIRE_KIND_HTTP,
+                                    .region = region,
+                                    .targets = urls,
+                                    .target_count = 2,
+                                    .http = {block, 5000000000}};
+}
+
+static void urls_come_with_what_their_block_says(void **state)
+{
+    const struct wire_plan_entry entries[] = {
+        an_http_entry("a", "{\"method\":\"POST\",\"body\":\"ping\"}"),
+        {.kind = WIRE_KIND_ICMP, .region = "a", .targets = two, .target_count = 2},
+        an_http_entry("b", "{}")};
+    struct agent_plan *plan = given_plan(entries, 3);
+
+    (void)state;
+    assert_int_equal(plan->target_count, 2);
+    assert_int_equal(plan->http_target_count, 4);
+    assert_string_equal(plan->http_targets[0].region, "a");
+    assert_string_equal(plan->http_targets[0].target, "https://example.com/");
+    assert_string_equal(plan->http_targets[0].spec->method, "POST");
+    assert_string_equal(plan->http_targets[0].block, entries[0].http.block);
+    assert_int_equal(plan->http_targets[0].timeout_ns, 5000000000);
+    assert_string_equal(plan->http_targets[3].target, "example.org");
+    assert_string_equal(plan->http_targets[3].spec->method, "GET");
+    assert_int_equal(plan->bad_entries, 0);
+    agent_plan_put(plan);
+}
+
+static void equal_blocks_make_one_spec(void **state)
+{
+    const struct wire_plan_entry entries[] = {an_http_entry("a", "{}"),
+                                              an_http_entry("b", "{\"method\":\"HEAD\"}"),
+                                              an_http_entry("c", "{}")};
+    struct agent_plan *plan = given_plan(entries, 3);
+
+    (void)state;
+    assert_ptr_equal(plan->http_targets[0].spec, plan->http_targets[1].spec);
+    assert_ptr_equal(plan->http_targets[0].spec, plan->http_targets[4].spec);
+    assert_ptr_equal(plan->http_targets[0].block, plan->http_targets[4].block);
+    assert_ptr_not_equal(plan->http_targets[0].spec, plan->http_targets[2].spec);
+    agent_plan_put(plan);
+}
+
+static void of_a_url_named_twice_in_a_region_the_first_is_probed(void **state)
+{
+    const struct wire_plan_entry entries[] = {an_http_entry("a", "{\"method\":\"HEAD\"}"),
+                                              an_http_entry("a", "{}"), an_http_entry("b", "{}")};
+    struct agent_plan *plan = given_plan(entries, 3);
+
+    (void)state;
+    assert_int_equal(plan->http_target_count, 4);
+    assert_int_equal(plan->doubles, 2);
+    assert_string_equal(plan->http_targets[1].spec->method, "HEAD");
+    assert_string_equal(plan->http_targets[2].region, "b");
+    agent_plan_put(plan);
+}
+
+static void an_entry_whose_block_cannot_be_read_is_left_out_alone(void **state)
+{
+    const struct wire_plan_entry entries[] = {
+        an_http_entry("far\tbad", "{\"basic_auth\":{\"password\":\"hunter2\",\"what\":1}}"),
+        an_http_entry("a", "{}"), an_http_entry("b", "[]"), an_http_entry("c", "{\"method\":")};
+    struct agent_plan *plan = given_plan(entries, 4);
+
+    (void)state;
+    assert_int_equal(plan->http_target_count, 2);
+    assert_string_equal(plan->http_targets[0].region, "a");
+    assert_int_equal(plan->bad_entries, 3);
+    assert_non_null(strstr(plan->bad.text, "region 'far"));
+    assert_non_null(strstr(plan->bad.text, "basic_auth"));
+    assert_null(strstr(plan->bad.text, "hunter2"));
+    agent_plan_put(plan);
+}
+
+static void a_timeout_is_brought_into_the_range_of_the_engine(void **state)
+{
+    struct wire_plan_entry entries[] = {an_http_entry("a", "{}"), an_http_entry("b", "{}"),
+                                        an_http_entry("c", "{}")};
+    struct agent_plan *plan;
+
+    (void)state;
+    entries[0].http.timeout_ns = 0;
+    entries[1].http.timeout_ns = 1;
+    entries[2].http.timeout_ns = UINT64_MAX;
+    plan = given_plan(entries, 3);
+    assert_int_equal(plan->http_targets[0].timeout_ns, 0);
+    assert_int_equal(plan->http_targets[2].timeout_ns, 1000000);
+    assert_int_equal(plan->http_targets[4].timeout_ns, UINT64_C(3600000000000));
+    agent_plan_put(plan);
+}
+
+static void a_plan_lives_as_long_as_somebody_holds_it(void **state)
+{
+    const struct wire_plan_entry entry = an_http_entry("a", "{\"method\":\"HEAD\"}");
+    struct agent_plan_board icmp = {NULL}, http = {NULL};
+    struct agent_plan *plan = given_plan(&entry, 1);
+
+    (void)state;
+    agent_plan_board_offer(&icmp, agent_plan_get(plan));
+    agent_plan_board_offer(&http, plan);
+    agent_plan_put(agent_plan_board_take(&icmp));
+    plan = agent_plan_board_take(&http);
+    assert_string_equal(plan->http_targets[1].spec->method, "HEAD");
+    agent_plan_put(plan);
 }
 
 static void only_the_newest_plan_is_taken_from_the_board(void **state)
@@ -117,7 +230,7 @@ static void only_the_newest_plan_is_taken_from_the_board(void **state)
     agent_plan_board_offer(&board, second);
     assert_ptr_equal(agent_plan_board_take(&board), second);
     assert_null(agent_plan_board_take(&board));
-    agent_plan_destroy(second);
+    agent_plan_put(second);
 }
 
 int main(void)
@@ -128,6 +241,12 @@ int main(void)
         cmocka_unit_test(the_same_target_with_other_settings_is_another_one),
         cmocka_unit_test(kinds_of_a_later_release_are_skipped_and_counted),
         cmocka_unit_test(settings_are_brought_into_the_ranges_of_the_engine),
+        cmocka_unit_test(urls_come_with_what_their_block_says),
+        cmocka_unit_test(equal_blocks_make_one_spec),
+        cmocka_unit_test(of_a_url_named_twice_in_a_region_the_first_is_probed),
+        cmocka_unit_test(an_entry_whose_block_cannot_be_read_is_left_out_alone),
+        cmocka_unit_test(a_timeout_is_brought_into_the_range_of_the_engine),
+        cmocka_unit_test(a_plan_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(only_the_newest_plan_is_taken_from_the_board),
     };
 

@@ -72,7 +72,7 @@ static void apply(struct fixture *f, const char *const *names, size_t count)
 
     assert_int_equal(agent_plan_create(&plan, 1, &message), PROBER_OK);
     assert_int_equal(targets_apply(f->targets, plan, &f->now), PROBER_OK);
-    agent_plan_destroy(plan);
+    agent_plan_put(plan);
 }
 
 static struct targets_counts counts_of(const struct fixture *f)

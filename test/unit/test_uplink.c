@@ -135,7 +135,7 @@ static void on_plan(void *context, struct agent_plan *plan)
 {
     struct fixture *f = context;
 
-    agent_plan_destroy(f->plan);
+    agent_plan_put(f->plan);
     f->plan = plan;
     f->plans++;
 }
@@ -199,7 +199,7 @@ static int tear_down(void **state)
     spool_destroy(f->spool);
     agent_stats_destroy(f->stats);
     wakeup_close(&f->wakeup);
-    agent_plan_destroy(f->plan);
+    agent_plan_put(f->plan);
     target_name_put(f->name);
     free(f);
     return 0;
