@@ -1,11 +1,9 @@
 #include "agentd/probe_icmp.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "agentd/oneshot.h"
 #include "agentd/probe_command.h"
 #include "agentd/probe_run.h"
 #include "common/array.h"
@@ -51,14 +49,6 @@ static const struct option options[] = {
     {"help", OPTION_BOOL, AT(help), NULL, OUTPUT, NULL, "The same as -h.", 0, 0, NULL, 0},
 };
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
-
 static void print_help(void)
 {
     puts(
@@ -71,76 +61,20 @@ static void print_help(void)
     options_help(options, ARRAY_LEN(options), stdout);
 }
 
-/* Flags may stand before, between and after the hosts; after "--" all are hosts. */
-static void split_words(int argc, char *const *argv, char **flags, int *flag_count, char **hosts,
-                        int *host_count)
-{
-    for (int i = 0; i < argc; i++) {
-        char *word = argv[i];
-        const struct option *option;
-
-        if (strcmp(word, "--") == 0) {
-            while (++i < argc)
-                hosts[(*host_count)++] = argv[i];
-            return;
-        }
-        if (word[0] != '-' || word[1] == 0) {
-            hosts[(*host_count)++] = word;
-            continue;
-        }
-        flags[(*flag_count)++] = word;
-        option = options_find(options, ARRAY_LEN(options), word + 1 + (word[1] == '-'));
-        if (option && option->type != OPTION_BOOL && i + 1 < argc)
-            flags[(*flag_count)++] = argv[++i];
-    }
-}
-
-static enum prober_error read_settings(struct settings *s, int argc, char *const *argv,
-                                       struct prober_failure *why)
-{
-    struct problems *problems = NULL;
-    const struct options_source source = {
-        .table = options, .count = ARRAY_LEN(options), .settings = s, .argc = argc, .argv = argv};
-    enum prober_error err = problems_create(&problems);
-
-    if (err)
-        return prober_fail(why, err, "out of memory");
-    err = options_load(&source, problems);
-    if (err && problems_failure(problems, why) == PROBER_OK)
-        prober_fail(why, err, "%s", prober_error_text(err));
-    problems_destroy(problems);
-    if (!err && s->ipv4 && s->ipv6)
-        err = prober_fail(why, PROBER_ERR_SYNTAX, "-4 and -6 exclude each other");
-    return err;
-}
-
-static enum prober_error read_targets(const struct settings *s, char *const *hosts, int host_count,
+static enum prober_error read_targets(const struct settings *s, const struct oneshot_words *hosts,
                                       struct probe_targets *targets, struct prober_failure *why)
 {
     enum prober_error err = PROBER_OK;
 
-    for (int i = 0; i < host_count && !err; i++)
-        err = probe_targets_add(targets, hosts[i], why);
+    if (s->ipv4 && s->ipv6)
+        return prober_fail(why, PROBER_ERR_SYNTAX, "-4 and -6 exclude each other");
+    for (int i = 0; i < hosts->count && !err; i++)
+        err = probe_targets_add(targets, hosts->items[i], why);
     if (!err && s->file[0])
         err = probe_targets_read(targets, s->file, why);
     if (!err && targets->count == 0)
         err = prober_fail(why, PROBER_ERR_SYNTAX, "no targets: name hosts, or a file by -file");
     return err;
-}
-
-/* Ctrl-C once ends the run in order, twice at once. */
-static void catch_signals(sigset_t *sleep_mask)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigset_t block;
-
-    stop = 0;
-    sigemptyset(&block);
-    sigaddset(&block, SIGINT);
-    sigaddset(&block, SIGTERM);
-    sigprocmask(SIG_BLOCK, &block, sleep_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 static int probe(const struct settings *s, struct probe_targets *targets,
@@ -159,11 +93,10 @@ static int probe(const struct settings *s, struct probe_targets *targets,
         .dns_servers = s->dns_servers[0] ? s->dns_servers : NULL,
         .summary = s->summary,
         .out_fd = STDOUT_FILENO,
-        .stop = &stop,
+        .stop = oneshot_catch_signals(&sleep_mask),
         .sleep_mask = &sleep_mask,
     };
 
-    catch_signals(&sleep_mask);
     if (probe_run(&config, targets, &summary, why)) {
         fprintf(stderr, "agentd probe icmp: %s\n", why->text);
         return PROBE_EXIT_USAGE;
@@ -173,34 +106,28 @@ static int probe(const struct settings *s, struct probe_targets *targets,
 
 int probe_icmp_command(int argc, char *const *argv)
 {
-    int status = PROBE_EXIT_USAGE, flag_count = 0, host_count = 0;
-    char **flags = calloc((size_t)argc + 1, sizeof(*flags));
-    char **hosts = calloc((size_t)argc + 1, sizeof(*hosts));
+    int status = PROBE_EXIT_USAGE;
     struct settings settings = {0};
+    struct oneshot_words hosts = {0};
     struct probe_targets targets = {0};
-    struct prober_failure why = {.text = "out of memory"};
+    struct prober_failure why = {.text = ""};
 
-    if (!flags || !hosts)
-        goto out;
-    split_words(argc, argv, flags, &flag_count, hosts, &host_count);
-    if (read_settings(&settings, flag_count, flags, &why))
+    if (oneshot_read_words(options, ARRAY_LEN(options), &settings, argc, argv, &hosts, &why))
         goto out;
     if (settings.help) {
         print_help();
         status = PROBE_EXIT_OK;
         goto out;
     }
-    if (read_targets(&settings, hosts, host_count, &targets, &why))
+    if (read_targets(&settings, &hosts, &targets, &why))
         goto out;
-    why.text[0] = 0;
     status = probe(&settings, &targets, &why);
-    why.text[0] = 0;
+    why.text[0] = 0; /* probe() said it */
 out:
     if (status == PROBE_EXIT_USAGE && why.text[0])
         fprintf(stderr, "agentd probe icmp: %s\ntry 'agentd probe icmp -h'\n", why.text);
     probe_targets_free(&targets);
     options_free(options, ARRAY_LEN(options), &settings);
-    free(hosts);
-    free(flags);
+    oneshot_words_free(&hosts);
     return status;
 }

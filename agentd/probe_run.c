@@ -1,12 +1,9 @@
 #include "agentd/probe_run.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "agentd/oneshot.h"
 #include "common/clock.h"
 #include "libprober/icmp_engine.h"
 #include "libprober/resolver.h"
@@ -33,32 +30,11 @@ struct target_lookup {
     struct probe_target *target;
 };
 
-static void sleep_until(const struct run *run, int fd, uint64_t until_ns, uint64_t now_ns)
-{
-    struct pollfd pfd = {.fd = fd, .events = POLLIN};
-    uint64_t ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    struct timespec ts = {.tv_sec = (time_t)(ns / CLOCK_NS_PER_S),
-                          .tv_nsec = (long)(ns % CLOCK_NS_PER_S)};
-
-    ppoll(&pfd, 1, until_ns == UINT64_MAX ? NULL : &ts, run->config->sleep_mask);
-}
-
 /* ---- printing ---- */
 
 static void flush(struct run *run)
 {
-    size_t at = 0;
-
-    while (at < run->out.len && !run->write_errno) {
-        ssize_t n = write(run->config->out_fd, run->out.bytes + at, run->out.len - at);
-
-        if (n >= 0)
-            at += (size_t)n;
-        else if (errno != EINTR)
-            run->write_errno = errno;
-    }
-    if (strbuf_ok(&run->out))
-        strbuf_clear(&run->out);
+    oneshot_flush(&run->out, run->config->out_fd, &run->write_errno);
 }
 
 static void end_target(struct run *run, struct probe_target *t, const struct icmp_window *window,
@@ -148,7 +124,7 @@ static void wait_for_names(struct run *run, struct resolver *r)
 
         flush(run);
         if (run->looked_up < run->targets->count)
-            sleep_until(run, resolver_fd(r), next, now);
+            oneshot_sleep(resolver_fd(r), next, now, run->config->sleep_mask);
     }
 }
 
@@ -283,7 +259,7 @@ static void run_engine(struct run *run, struct icmp_engine *e, const icmp_target
         if (next > now.mono_ns + LOOK_AGAIN_NS)
             next = now.mono_ns + LOOK_AGAIN_NS; /* the engine does not wake for a reply */
         if (run->ended < run->targets->count)
-            sleep_until(run, -1, next, now.mono_ns);
+            oneshot_sleep(-1, next, now.mono_ns, run->config->sleep_mask);
     }
 }
 
