@@ -97,6 +97,7 @@ const volatile sig_atomic_t *oneshot_catch_signals(sigset_t *sleep_mask)
     sigprocmask(SIG_BLOCK, &block, sleep_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to sockets that may be closed */
     return &stop;
 }
 

@@ -28,7 +28,7 @@ enum prober_error oneshot_read_words(const struct option *table, size_t count, v
 void oneshot_words_free(struct oneshot_words *w);
 
 /* From now on the first SIGINT or SIGTERM sets what is returned, and a second one kills. Both are
- * blocked but while the process sleeps with *sleep_mask. */
+ * blocked but while the process sleeps with *sleep_mask. SIGPIPE is ignored. */
 const volatile sig_atomic_t *oneshot_catch_signals(sigset_t *sleep_mask);
 /* Sleeps until until_ns (UINT64_MAX: for ever), a signal, or until `fd` (-1: none) is readable. */
 void oneshot_sleep(int fd, uint64_t until_ns, uint64_t now_ns, const sigset_t *sleep_mask);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agentd/probe_http.h"
 #include "agentd/probe_icmp.h"
 #include "common/array.h"
 
@@ -12,6 +13,7 @@ static const struct {
     int (*run)(int argc, char *const *argv);
 } kinds[] = {
     {"icmp", "ping hosts and print a JSON object for each", probe_icmp_command},
+    {"http", "probe URLs and print a JSON object for each", probe_http_command},
 };
 
 static void print_usage(FILE *out)

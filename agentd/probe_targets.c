@@ -18,7 +18,7 @@ enum prober_error probe_targets_add(struct probe_targets *t, const char *name,
     if (t->count == PROBE_TARGETS_MAX)
         return prober_fail(why, PROBER_ERR_RANGE, "more than %d targets", PROBE_TARGETS_MAX);
     if (strlen(name) > PROBE_TARGET_TEXT_MAX)
-        return prober_fail(why, PROBER_ERR_SYNTAX, "target '%.40s…' is too long", name);
+        return prober_fail(why, PROBER_ERR_SYNTAX, "target %zu is too long", t->count + 1);
     if (t->count == t->room) {
         size_t room = t->room ? t->room * 2 : 64;
         struct probe_target *list = realloc(t->list, room * sizeof(*list));

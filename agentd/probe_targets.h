@@ -19,7 +19,7 @@
 
 #define PROBE_TARGETS_FILE_MAX (64u << 20) /* bytes */
 #define PROBE_TARGETS_MAX 1000000
-#define PROBE_TARGET_TEXT_MAX 1024
+#define PROBE_TARGET_TEXT_MAX 8192
 
 struct probe_target {
     const char *name;           /* as written */

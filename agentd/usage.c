@@ -8,6 +8,7 @@ static const char head[] =
     "\n"
     "usage: agentd [flags]                    run the agent\n"
     "       agentd probe icmp [flags] HOST…   probe once and print JSON (agentd probe icmp -h)\n"
+    "       agentd probe http [flags] URL…    the same for URLs (agentd probe http -h)\n"
     "       agentd check-config [-dump] FILE  check a configuration file; or flags, for FILE\n"
     "\n"
     "The agent asks its server what to probe, pings those targets, and reports what\n"

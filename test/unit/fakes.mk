@@ -17,3 +17,5 @@ fakes_test_trouble := fake_log
 fakes_test_hint_listener := fake_subscriber
 fakes_test_icmp_engine := fake_icmp_socket
 fakes_test_icmp_laws := fake_icmp_socket
+fakes_test_probe_http := fake_probe_http_run
+fakes_test_probe_http_run := dns_server http_server

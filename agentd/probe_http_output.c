@@ -1,0 +1,67 @@
+#include "agentd/probe_http_output.h"
+
+#include <string.h>
+
+#include "agentd/oneshot_json.h"
+#include "libprober/spec.h"
+
+static void put_target(struct strbuf *out, const char *target)
+{
+    struct strbuf shown = STRBUF_INIT;
+
+    probe_target_put(&shown, PROBE_HTTP, target);
+    if (strbuf_ok(&shown))
+        oneshot_json_add_string(out, "target", shown.len ? shown.bytes : "");
+    else
+        out->failed = true;
+    strbuf_free(&shown);
+}
+
+/* "1.1" of "HTTP/1.1", and "2" of "HTTP/2.0", as people call it. */
+static void put_version(struct strbuf *out, const char *version)
+{
+    const char *number = strchr(version, '/');
+
+    oneshot_json_key(out, "http_version");
+    number = number ? number + 1 : version;
+    if (strcmp(number, "2.0") == 0)
+        number = "2";
+    oneshot_json_put_string(out, *version ? number : NULL);
+}
+
+static void put_phases(struct strbuf *out, const uint64_t phases_ns[HTTP_PHASE_COUNT])
+{
+    oneshot_json_key(out, "phases");
+    strbuf_putc(out, '{');
+    for (enum http_phase phase = 0; phase < HTTP_PHASE_COUNT; phase++)
+        oneshot_json_add_seconds(out, http_phase_text(phase), phases_ns[phase]);
+    strbuf_putc(out, '}');
+}
+
+void probe_http_output_put(struct strbuf *out, const char *target, const struct http_result *r)
+{
+    bool is_answered = r->status != 0;
+
+    strbuf_putc(out, '{');
+    put_target(out, target);
+    oneshot_json_key(out, "success");
+    oneshot_json_put_bool(out, r->reason == HTTP_SUCCEEDED);
+    oneshot_json_add_string(out, "failed_reason", http_reason_text(r->reason));
+    oneshot_json_add_number(out, "status_code", is_answered, r->status);
+    put_version(out, r->version);
+    put_phases(out, r->phases_ns);
+    oneshot_json_add_seconds(out, "duration", r->duration_ns);
+    oneshot_json_add_number(out, "ssl_earliest_cert_expiry", r->earliest_cert_expiry != 0,
+                            r->earliest_cert_expiry);
+    oneshot_json_add_number(out, "last_chain_expiry", r->last_chain_expiry != 0,
+                            r->last_chain_expiry);
+    oneshot_json_add_count(out, "redirects", r->redirects);
+    oneshot_json_add_string(out, "tls_version", r->tls_version);
+    oneshot_json_key(out, "address");
+    oneshot_json_put_address(out, &r->address);
+    oneshot_json_add_count(out, "dns_answers", r->dns_answers);
+    oneshot_json_add_number(out, "content_length", r->content_length >= 0, r->content_length);
+    oneshot_json_add_number(out, "body_bytes", is_answered, (int64_t)r->body_decoded);
+    oneshot_json_add_number(out, "received_bytes", is_answered, (int64_t)r->body_received);
+    strbuf_puts(out, "}\n");
+}

@@ -1,0 +1,18 @@
+/*
+ * probe_http_output - what a one-shot HTTP probe came to, as JSON.
+ *
+ * Purpose    One object a line. Times are in seconds, moments in Unix seconds; what is not known is
+ *            null, a phase that was not ended is 0. User information in a target is not shown.
+ * Threads    Values; pure functions.
+ */
+#ifndef AGENTD_PROBE_HTTP_OUTPUT_H
+#define AGENTD_PROBE_HTTP_OUTPUT_H
+
+#include "common/strbuf.h"
+#include "libprober/http_engine.h"
+
+/* Appends the object of one target, and a newline. */
+void probe_http_output_put(struct strbuf *out, const char *target,
+                           const struct http_result *result);
+
+#endif
