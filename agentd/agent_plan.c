@@ -60,17 +60,17 @@ bool agent_plan_target_equal(const struct agent_plan_target *a, const struct age
 }
 
 /* A block of the message, read once however many entries have it. */
-struct http_block {
-    const char *text;
-    struct http_spec *spec; /* NULL: it cannot be read */
+struct block_in_plan {
+    const char *text;         /* the message's, while the plan is made */
+    struct http_block *block; /* NULL: it cannot be read */
 };
 
 /* The plan that is handed out, and what only this file needs to know of it. */
 struct plan_block {
     struct agent_plan plan;
     atomic_uint references;
-    void *memory;              /* targets and texts */
-    struct http_block *blocks; /* [block_count] */
+    void *memory;                 /* targets and texts */
+    struct block_in_plan *blocks; /* [block_count] */
     size_t block_count;
 };
 
@@ -93,7 +93,6 @@ static struct sizes measure(const struct wire_plan *message)
         } else if (e->kind == WIRE_KIND_HTTP) {
             n.http_targets += e->target_count;
             n.http_entries++;
-            n.text += strlen(e->http.block) + 1;
         }
     }
     return n;
@@ -188,22 +187,21 @@ static void tell_bad(struct builder *b, const char *region)
         prober_fail(&plan->bad, why.code, "region '%s': %s", region, why.text);
 }
 
-/* Stores the entry's block, with a spec of NULL if it cannot be read. */
+/* Stores the entry's block, NULL if it cannot be read. */
 static enum prober_error take_block(struct builder *b, const struct wire_plan_entry *e,
-                                    const struct http_block **out)
+                                    struct http_block **out)
 {
     uint32_t *slot = block_slot(b, e->http.block);
-    struct http_block *block;
+    struct block_in_plan *block;
 
     if (!*slot) {
         block = &b->block->blocks[b->block->block_count];
-        block->text = keep_text(b, e->http.block);
-        if (http_spec_read_text(&block->spec, "http", block->text, strlen(block->text),
-                                b->problems) == PROBER_ERR_NOMEM)
+        block->text = e->http.block;
+        if (http_block_create(&block->block, block->text, b->problems) == PROBER_ERR_NOMEM)
             return PROBER_ERR_NOMEM;
         *slot = (uint32_t)++b->block->block_count;
     }
-    *out = &b->block->blocks[*slot - 1];
+    *out = b->block->blocks[*slot - 1].block;
     return PROBER_OK;
 }
 
@@ -233,18 +231,15 @@ static enum prober_error take_http(struct builder *b, const struct wire_plan_ent
 {
     struct agent_plan *plan = &b->block->plan;
     struct agent_plan_http_target t = {.timeout_ns = bounded_timeout(e->http.timeout_ns)};
-    const struct http_block *block;
-    enum prober_error err = take_block(b, e, &block);
+    enum prober_error err = take_block(b, e, &t.block);
 
     if (err)
         return err;
-    if (!block->spec) {
+    if (!t.block) {
         tell_bad(b, e->region);
         return PROBER_OK;
     }
     t.region = keep_text(b, e->region);
-    t.block = block->text;
-    t.spec = block->spec;
     for (size_t i = 0; i < e->target_count; i++) {
         uint32_t *slot;
 
@@ -346,7 +341,7 @@ void agent_plan_put(struct agent_plan *plan)
     if (!block || atomic_fetch_sub_explicit(&block->references, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < block->block_count; i++)
-        http_spec_destroy(block->blocks[i].spec);
+        http_block_put(block->blocks[i].block);
     free(block->blocks);
     free(block->memory);
     free(block);

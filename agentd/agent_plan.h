@@ -5,7 +5,7 @@
  *            on a plan_board of each thread that probes, which takes it there; only the newest
  *            matters.
  * Ownership  Reference-counted, atomically: what a plan points to is valid until the last reference
- *            is put. Probes that still run under an earlier plan need one.
+ *            is put.
  */
 #ifndef AGENTD_AGENT_PLAN_H
 #define AGENTD_AGENT_PLAN_H
@@ -15,10 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/http_block.h"
 #include "common/error.h"
 #include "common/siphash.h"
 #include "common/wire.h"
-#include "libprober/http_spec.h"
 
 struct agent_plan_target {
     const char *region;
@@ -27,14 +27,14 @@ struct agent_plan_target {
     struct wire_icmp_spec icmp;
 };
 
-/* A URL and how it is probed. Where the server sent credentials they are in block and spec, and
- * perhaps in target: none of the three is to be logged as it is. */
+/* A URL and how it is probed. Where the server sent credentials they are in the block, and perhaps in
+ * target: neither is to be logged as it is. */
 struct agent_plan_http_target {
     const char *region;
-    const char *target;           /* as written */
-    const char *block;            /* the spec as it came: equal blocks, equal specs */
-    const struct http_spec *spec; /* the same one for all targets of equal blocks */
-    uint64_t timeout_ns;          /* 1 ms to 1 h; 0: the agent's */
+    const char *target; /* as written */
+    struct http_block
+        *block;          /* the plan's reference; the same one for all targets of equal blocks */
+    uint64_t timeout_ns; /* 1 ms to 1 h; 0: the agent's */
 };
 
 struct agent_plan {

@@ -133,11 +133,11 @@ static void urls_come_with_what_their_block_says(void **state)
     assert_int_equal(plan->http_target_count, 4);
     assert_string_equal(plan->http_targets[0].region, "a");
     assert_string_equal(plan->http_targets[0].target, "https://example.com/");
-    assert_string_equal(plan->http_targets[0].spec->method, "POST");
-    assert_string_equal(plan->http_targets[0].block, entries[0].http.block);
+    assert_string_equal(plan->http_targets[0].block->spec->method, "POST");
+    assert_string_equal(plan->http_targets[0].block->text, entries[0].http.block);
     assert_int_equal(plan->http_targets[0].timeout_ns, 5000000000);
     assert_string_equal(plan->http_targets[3].target, "example.org");
-    assert_string_equal(plan->http_targets[3].spec->method, "GET");
+    assert_string_equal(plan->http_targets[3].block->spec->method, "GET");
     assert_int_equal(plan->bad_entries, 0);
     agent_plan_put(plan);
 }
@@ -150,11 +150,23 @@ static void equal_blocks_make_one_spec(void **state)
     struct agent_plan *plan = given_plan(entries, 3);
 
     (void)state;
-    assert_ptr_equal(plan->http_targets[0].spec, plan->http_targets[1].spec);
-    assert_ptr_equal(plan->http_targets[0].spec, plan->http_targets[4].spec);
+    assert_ptr_equal(plan->http_targets[0].block, plan->http_targets[1].block);
     assert_ptr_equal(plan->http_targets[0].block, plan->http_targets[4].block);
-    assert_ptr_not_equal(plan->http_targets[0].spec, plan->http_targets[2].spec);
+    assert_ptr_not_equal(plan->http_targets[0].block, plan->http_targets[2].block);
     agent_plan_put(plan);
+}
+
+static void a_block_that_is_held_outlives_the_plan(void **state)
+{
+    const struct wire_plan_entry entries[] = {an_http_entry("a", "{\"method\":\"HEAD\"}")};
+    struct agent_plan *plan = given_plan(entries, 1);
+    struct http_block *block = http_block_get(plan->http_targets[0].block);
+
+    (void)state;
+    agent_plan_put(plan);
+    assert_string_equal(block->spec->method, "HEAD");
+    assert_string_equal(block->text, entries[0].http.block);
+    http_block_put(block);
 }
 
 static void of_a_url_named_twice_in_a_region_the_first_is_probed(void **state)
@@ -166,7 +178,7 @@ static void of_a_url_named_twice_in_a_region_the_first_is_probed(void **state)
     (void)state;
     assert_int_equal(plan->http_target_count, 4);
     assert_int_equal(plan->doubles, 2);
-    assert_string_equal(plan->http_targets[1].spec->method, "HEAD");
+    assert_string_equal(plan->http_targets[1].block->spec->method, "HEAD");
     assert_string_equal(plan->http_targets[2].region, "b");
     agent_plan_put(plan);
 }
@@ -216,7 +228,7 @@ static void a_plan_lives_as_long_as_somebody_holds_it(void **state)
     agent_plan_board_offer(&http, plan);
     agent_plan_put(agent_plan_board_take(&icmp));
     plan = agent_plan_board_take(&http);
-    assert_string_equal(plan->http_targets[1].spec->method, "HEAD");
+    assert_string_equal(plan->http_targets[1].block->spec->method, "HEAD");
     agent_plan_put(plan);
 }
 
@@ -243,6 +255,7 @@ int main(void)
         cmocka_unit_test(settings_are_brought_into_the_ranges_of_the_engine),
         cmocka_unit_test(urls_come_with_what_their_block_says),
         cmocka_unit_test(equal_blocks_make_one_spec),
+        cmocka_unit_test(a_block_that_is_held_outlives_the_plan),
         cmocka_unit_test(of_a_url_named_twice_in_a_region_the_first_is_probed),
         cmocka_unit_test(an_entry_whose_block_cannot_be_read_is_left_out_alone),
         cmocka_unit_test(a_timeout_is_brought_into_the_range_of_the_engine),
