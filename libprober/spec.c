@@ -399,9 +399,7 @@ static void read_sources(struct reader *r, const struct setting *s, struct probe
 
     if (yaml_is_null(s->node))
         return;
-    if (entry->kind != PROBE_HTTP)
-        complain(r, s, "only for entries whose prober_type is http");
-    else if (yaml_kind(s->node) != YAML_SEQUENCE || count == 0 || count > PROBE_SPEC_SOURCES_MAX)
+    if (yaml_kind(s->node) != YAML_SEQUENCE || count == 0 || count > PROBE_SPEC_SOURCES_MAX)
         complain(r, s, "expected a list of 1 to 1000 names of regions, or =~ and a regexp");
     else if (!(entry->sources = calloc(count, sizeof(*entry->sources))))
         r->no_memory = true;
@@ -425,12 +423,9 @@ static void read_entry_name(struct reader *r, const struct setting *s, struct pr
 
 static void read_entry_timeout(struct reader *r, const struct setting *s, struct probe_entry *entry)
 {
-    if (yaml_is_null(s->node))
-        return;
-    if (entry->kind == PROBE_HTTP)
-        read_duration(r, s, HTTP_TIMEOUT_MAX_NS, &entry->timeout_ns);
-    else
-        complain(r, s, "only for entries whose prober_type is http; others have it in their block");
+    if (!yaml_is_null(s->node))
+        read_duration(r, s, entry->kind == PROBE_HTTP ? HTTP_TIMEOUT_MAX_NS : TIMEOUT_MAX_NS,
+                      &entry->timeout_ns);
 }
 
 /* Room for the sources of both keys is made when the first of them comes. */
@@ -563,6 +558,8 @@ static void read_entry(struct reader *r, const struct setting *s, struct probe_e
         strncat(where.key, ".targets", sizeof(where.key) - strlen(where.key) - 1);
         complain(r, &where, "an entry needs targets, file_sd_configs or http_sd_configs");
     }
+    if (!entry->icmp.timeout_ns && entry->kind == PROBE_ICMP)
+        entry->icmp.timeout_ns = entry->timeout_ns;
     if (entry->kind == PROBE_HTTP && !entry->http && http_spec_create(&entry->http))
         r->no_memory = true;
 }

@@ -64,10 +64,11 @@ struct probe_entry {
     struct target_source **lists; /* [list_count]: where further targets of the entry are told */
     size_t list_count;
     struct probe_source *sources; /* [source_count]; none: agents of any region */
-    size_t source_count;          /* 0 with PROBE_ICMP */
+    size_t source_count;
     struct icmp_spec icmp;        /* of PROBE_ICMP */
     struct http_spec *http;       /* of PROBE_HTTP, never NULL then */
-    uint64_t timeout_ns;          /* of PROBE_HTTP, up to 1 h; 0: the agent's */
+    uint64_t timeout_ns;          /* up to 1 h, of PROBE_ICMP 60 s; 0: the agent's. With PROBE_ICMP it
+                                     is in `icmp` too, unless the block has its own */
     int line;
 };
 

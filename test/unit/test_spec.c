@@ -132,6 +132,19 @@ static void icmp_settings_are_read(void **state)
     assert_int_equal(icmp->family, PROBER_FAMILY_IPV6);
 }
 
+static void the_timeout_of_an_icmp_entry_is_that_of_its_block_or_its_own(void **state)
+{
+    (void)state;
+    given_icmp("  timeout: 700ms\n  source_regions: [eu]\n");
+    assert_true(spec->entries[0].icmp.timeout_ns == 700 * CLOCK_NS_PER_MS);
+    assert_true(probe_entry_takes_source(&spec->entries[0], "eu"));
+    assert_false(probe_entry_takes_source(&spec->entries[0], "us"));
+    given_icmp("  timeout: 700ms\n  icmp: {timeout: 2s}\n");
+    assert_true(spec->entries[0].icmp.timeout_ns == 2 * CLOCK_NS_PER_S);
+    given_icmp("  icmp: {payload_size: 56}\n  timeout: 300ms\n");
+    assert_true(spec->entries[0].icmp.timeout_ns == 300 * CLOCK_NS_PER_MS);
+}
+
 static void counts_that_are_not_above_zero_stand_for_the_default(void **state)
 {
     const struct icmp_spec *icmp = given_icmp("  icmp: {payload_size: 0, packet_count: -5}\n");
@@ -245,9 +258,8 @@ static void each_fault_is_told_with_file_line_and_key(void **state)
          "prober_configs[0].http: expected a mapping"},
         {"prober_configs:\n- prober_type: http\n  targets: [a]\n  icmp: {interval: 1s}\n",
          "for entries whose prober_type is icmp"},
-        {ENTRY("  source_regions: [eu]\n"),
-         "p.yaml:4:prober_configs[0].source_regions: only for entries whose prober_type is http"},
-        {ENTRY("  timeout: 1s\n"), "p.yaml:4:prober_configs[0].timeout: only for entries"},
+        {ENTRY("  source_regions: []\n"), "source_regions: expected a list of 1 to 1000"},
+        {ENTRY("  timeout: 61s\n"), "p.yaml:4:prober_configs[0].timeout: must be at most 1m"},
         {ENTRY("  name: {a: b}\n"), "p.yaml:4:prober_configs[0].name: expected a name"},
         {HTTP("  timeout: 5\n"), "p.yaml:4:prober_configs[0].timeout: expected a duration"},
         {HTTP("  timeout: 61m\n"), "prober_configs[0].timeout: must be at most 1h"},
@@ -467,6 +479,7 @@ int main(void)
         TEST(the_originals_sample_file_loads),
         TEST(an_icmp_entry_without_settings_has_the_defaults),
         TEST(icmp_settings_are_read),
+        TEST(the_timeout_of_an_icmp_entry_is_that_of_its_block_or_its_own),
         TEST(counts_that_are_not_above_zero_stand_for_the_default),
         TEST(settings_without_a_value_keep_the_default),
         TEST(an_entry_may_have_no_region_and_several_may_share_one),
