@@ -225,7 +225,7 @@ static void follow(struct probe *p, const struct http_hop_result *hop)
 static void judge(struct probe *p, struct http_hop_result *hop)
 {
     if (!hop->has_head) {
-        finish(p, hop->fault ? hop->fault : HTTP_FAILED_BAD_RESPONSE);
+        finish(p, hop->fault ? hop->fault : HTTP_FAILED_NO_RESPONSE); /* it ended in its head */
         return;
     }
     hop->reply.is_beyond_redirects =

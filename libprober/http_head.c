@@ -6,8 +6,6 @@
 
 #include "common/array.h"
 
-#define LENGTH "Content-Length"
-
 /* The three digits after the version; 0 when there are none. */
 static int status_of(const char *text)
 {
@@ -22,6 +20,12 @@ static int status_of(const char *text)
     return status;
 }
 
+static bool is_known(const struct http_head *h, const char *version)
+{
+    return strcmp(version, "HTTP/1.1") == 0 || strcmp(version, "HTTP/1.0") == 0 ||
+           (strcmp(version, "HTTP/2") == 0 && !h->is_plain);
+}
+
 /* A head begins, or a further one after an interim answer. HTTP/2 is told without a minor version. */
 static void begin(struct http_head *h, const char *line, size_t len)
 {
@@ -34,8 +38,10 @@ static void begin(struct http_head *h, const char *line, size_t len)
     h->is_begun = true;
     h->content_length = -1;
     h->status = status_of(start + version);
-    snprintf(h->version, sizeof(h->version), "%.*s%s", (int)version, start,
-             memchr(start, '.', version) ? "" : ".0");
+    start[version] = 0;
+    snprintf(h->version, sizeof(h->version), "%.12s%s", start, strchr(start, '.') ? "" : ".0");
+    if (!is_known(h, start))
+        h->fault = HTTP_FAILED_BAD_RESPONSE;
 }
 
 static bool take_length(struct http_head *h, const char *value, size_t len)
@@ -51,6 +57,11 @@ static bool take_length(struct http_head *h, const char *value, size_t len)
         return false; /* of two lengths nobody knows which holds */
     h->content_length = length;
     return true;
+}
+
+static bool is_named(const char *name, size_t len, const char *wanted)
+{
+    return len == strlen(wanted) && strncasecmp(name, wanted, len) == 0;
 }
 
 static bool take_field(struct http_head *h, const char *line, size_t len)
@@ -70,15 +81,18 @@ static bool take_field(struct http_head *h, const char *line, size_t len)
     while (len > 0 && strchr(" \t\r\n", value[len - 1]))
         len--;
     http_fields_add(&h->fields, line, name_len, value, len);
-    return name_len != strlen(LENGTH) || strncasecmp(line, LENGTH, name_len) != 0 ||
-           take_length(h, value, len);
+    if (is_named(line, name_len, "Content-Length"))
+        return take_length(h, value, len);
+    return !is_named(line, name_len, "Transfer-Encoding") || is_named(value, len, "chunked");
 }
 
 bool http_head_take(struct http_head *h, const char *line, size_t len)
 {
-    if (h->fault || h->is_whole || len == 0)
+    if (h->fault || len == 0)
         return !h->fault;
     h->bytes += len;
+    if (h->is_whole)
+        return h->bytes <= HTTP_HEAD_MAX;
     if (h->bytes > HTTP_HEAD_MAX) {
         h->fault = HTTP_FAILED_BAD_RESPONSE;
     } else if (!h->is_begun) {

@@ -15,11 +15,13 @@
 
 #include "libprober/http_judge.h"
 
-#define HTTP_HEAD_MAX (256 << 10) /* bytes, interim heads too; more is a bad response */
+#define HTTP_HEAD_MAX                                                                              \
+    (256 << 10) /* bytes, interim heads and trailers too; more is a bad response */
 
 struct http_head {
     size_t bytes; /* so far */
     bool is_begun, is_whole;
+    bool is_plain;          /* set by whom it belongs to: HTTP/2 cannot have been agreed on */
     enum http_reason fault; /* HTTP_SUCCEEDED, or why it is no head */
     int status;             /* 0: not a number */
     char version[16];       /* "HTTP/1.1", "HTTP/2.0" */
@@ -32,8 +34,8 @@ struct http_head {
         .content_length = -1, .fields = { STRBUF_INIT }                                            \
     }
 
-/* Takes the next line, line[len] with its end. False when there is a fault, which stays; lines after a
- * whole head (trailers) are ignored. */
+/* Takes the next line, line[len] with its end. False when there is a fault, which stays. Lines after a
+ * whole head (trailers) are ignored; false when they are too many, which is no fault of the head. */
 bool http_head_take(struct http_head *h, const char *line, size_t len);
 /* Where a whole head redirects to; NULL when it is no redirect (301, 302, 303, 307, 308) or names no
  * location. */

@@ -248,6 +248,7 @@ enum prober_error http_transfer_prepare(struct http_transfer *t, const struct ht
     forget_hop(t);
     t->started_ns = now_ns;
     t->is_tls = hop->url->tls;
+    t->head.is_plain = !hop->url->tls;
     t->tls =
         (struct http_tls_session){.trust = t->tls.trust,
                                   .name = hop->tls_name,
@@ -355,9 +356,16 @@ static bool has_failed_in_tls(const struct http_transfer *t, CURLcode code)
            (!secured || (code == CURLE_RECV_ERROR && strstr(t->error, "alert")));
 }
 
+/* libcurl says so too of a line of the head that is longer than it takes. */
+static bool is_out_of_memory(const struct http_transfer *t, CURLcode code)
+{
+    return code == CURLE_OUT_OF_MEMORY &&
+           (t->head.is_whole || time_of(t, CURLINFO_PRETRANSFER_TIME_T) == 0);
+}
+
 static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode code)
 {
-    if (code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT)
+    if (is_out_of_memory(t, code) || code == CURLE_FAILED_INIT)
         return HTTP_FAILED_LOCAL;
     if (code == CURLE_COULDNT_CONNECT)
         return reason_of_connect(t);

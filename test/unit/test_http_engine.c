@@ -46,6 +46,8 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/large", .body = "0123456789abcdef", .repeat = 100},
     {.method = "GET", .path = "/silent", .behaviour = HTTP_IS_SILENT},
     {.method = "GET", .path = "/hangup", .behaviour = HTTP_HANGS_UP},
+    {.method = "GET", .path = "/half", RAW = "HTTP/1.1 200 OK\r\nContent-Le"},
+    {.method = "GET", .path = "/longline", RAW = "HTTP/1.1 200 ", .repeat = 9000},
     {.method = "GET", .path = "/garbage", RAW = "SSH-2.0-x\r\n"},
     {.method = "GET", .path = "/old", RAW = "HTTP/1.0 200 OK\r\n\r\nold"},
     {.method = "GET",
@@ -234,6 +236,7 @@ static void what_is_no_answer_has_its_reason(void **state)
         {"/lengths", "bad_response", 0}, {"/nocolon", "bad_response", 0},
         {"/endless", "bad_response", 0}, {"/short", "truncated", 200},
         {"/chunk", "truncated", 200},    {"/broken", "status_code", 503},
+        {"/half", "no_response", 0},     {"/longline", "bad_response", 0},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -76,11 +76,44 @@ static void interim_answers_are_skipped(void **state)
     assert_int_equal(head.content_length, -1);
 }
 
-static void lines_after_the_head_are_ignored(void **state)
+static void lines_after_the_head_are_ignored_but_bounded(void **state)
 {
+    size_t lines = 0;
+
     (void)state;
     assert_true(take("HTTP/1.1 200 OK\r\n\r\nTrailer: x\r\nno colon\r\n"));
     assert_null(value("Trailer"));
+    while (take("Trailer: x\r\n") && lines < HTTP_HEAD_MAX)
+        lines++;
+    assert_int_equal(lines, (HTTP_HEAD_MAX - 19 - 12 - 10) / 12);
+    assert_int_equal(head.fault, HTTP_SUCCEEDED);
+}
+
+static void versions_are_those_that_we_speak(void **state)
+{
+    static const char *const bad[] = {"http/1.1 200 OK\r\n", "HTTP/1.2 200 OK\r\n",
+                                      "HTTP/2.0 200 OK\r\n", "HTTP/3 200\r\n",
+                                      "ICY 200 OK\r\n",      "\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        http_head_clear(&head);
+        assert_false(take(bad[i]));
+        assert_int_equal(head.fault, HTTP_FAILED_BAD_RESPONSE);
+    }
+    http_head_clear(&head);
+    assert_true(take("HTTP/1.0 200 OK\r\n"));
+    http_head_clear(&head);
+    head.is_plain = true;
+    assert_false(take("HTTP/2 200 OK\r\n"));
+}
+
+static void the_only_transfer_coding_is_chunked(void **state)
+{
+    (void)state;
+    assert_true(take("HTTP/1.1 200 OK\r\nTransfer-encoding: Chunked\r\n"));
+    assert_false(take("Transfer-Encoding: rot13\r\n"));
+    assert_int_equal(head.fault, HTTP_FAILED_BAD_RESPONSE);
 }
 
 static void lengths_must_agree(void **state)
@@ -156,7 +189,9 @@ int main(void)
         TEST(status_version_and_fields_are_read),
         TEST(http_2_has_a_minor_version_too),
         TEST(interim_answers_are_skipped),
-        TEST(lines_after_the_head_are_ignored),
+        TEST(lines_after_the_head_are_ignored_but_bounded),
+        TEST(versions_are_those_that_we_speak),
+        TEST(the_only_transfer_coding_is_chunked),
         TEST(lengths_must_agree),
         TEST(what_is_no_field_is_refused),
         TEST(a_status_is_three_digits_or_none),
