@@ -251,6 +251,16 @@ static enum prober_error find_duplicate(const cJSON *value, const char **found)
     return PROBER_OK;
 }
 
+/* Where the scanner is, from 1. */
+static size_t line_of(const struct scanner *s)
+{
+    size_t line = 1;
+
+    for (size_t i = 0; i < s->at && i < s->len; i++)
+        line += s->text[i] == '\n';
+    return line;
+}
+
 enum prober_error json_parse(struct json **out, const char *text, size_t len,
                              struct prober_failure *why)
 {
@@ -265,7 +275,8 @@ enum prober_error json_parse(struct json **out, const char *text, size_t len,
             fault(&s, "something follows the value");
     }
     if (s.fault)
-        return prober_fail(why, PROBER_ERR_SYNTAX, "JSON, byte %zu: %s", s.at, s.fault);
+        return prober_fail(why, PROBER_ERR_SYNTAX, "JSON, line %zu, byte %zu: %s", line_of(&s),
+                           s.at, s.fault);
     root = cJSON_ParseWithLength(text, len);
     if (!root)
         return prober_fail(why, PROBER_ERR_NOMEM, "no memory to read JSON");

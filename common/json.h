@@ -21,7 +21,7 @@
 
 struct json;
 
-/* Reads text[len]. Errors: PROBER_ERR_SYNTAX with a sentence (byte offset) in *why, _NOMEM. */
+/* Reads text[len]. Errors: PROBER_ERR_SYNTAX with a sentence (line, byte offset) in *why, _NOMEM. */
 enum prober_error json_parse(struct json **out, const char *text, size_t len,
                              struct prober_failure *why);
 void json_free(struct json *value);
