@@ -333,6 +333,16 @@ static int compare_pairs(const void *a, const void *b)
     return order ? order : strcmp(x->target, y->target);
 }
 
+static int compare_urls(const void *a, const void *b)
+{
+    const struct mesh_url *x = a, *y = b;
+    int order = strcmp(x->source, y->source);
+
+    if (order == 0)
+        order = strcmp(x->region, y->region);
+    return order ? order : strcmp(x->target, y->target);
+}
+
 static void add_worker(struct mesh *mesh, const struct worker *w)
 {
     const struct shard_counts *c = &w->counts;
@@ -341,7 +351,10 @@ static void add_worker(struct mesh *mesh, const struct worker *w)
 
     memcpy(&mesh->pairs[mesh->pair_count], w->merged.pairs, w->merged.count * sizeof(*mesh->pairs));
     mesh->pair_count += w->merged.count;
+    memcpy(&mesh->urls[mesh->url_count], w->merged.urls, w->merged.url_count * sizeof(*mesh->urls));
+    mesh->url_count += w->merged.url_count;
     mesh->receive_points_icmp += c->points;
+    mesh->receive_points_http += c->points_http;
     mesh->reports_applied += c->applied;
     mesh->reports_duplicate += c->duplicate;
     mesh->reports_backfilled += c->backfilled;
@@ -356,29 +369,57 @@ static void add_worker(struct mesh *mesh, const struct worker *w)
         mesh->report_lag_seconds = lag;
 }
 
-/* The names still belong to the shards: the mesh gets copies, a source's name once for all its
- * pairs, which follow one another. */
-static enum prober_error own_names(struct mesh *mesh)
+/* Copies names to the mesh's memory: one that is that of the row before is not copied again. */
+struct keeper {
+    char *to;
+    const char *shared[2]; /* the source and region kept last */
+};
+
+static const char *keep(struct keeper *k, const char *name)
+{
+    const char *kept = k->to;
+
+    k->to = stpcpy(k->to, name) + 1;
+    return kept;
+}
+
+static const char *keep_shared(struct keeper *k, int which, const char *name)
+{
+    if (!k->shared[which] || strcmp(k->shared[which], name) != 0)
+        k->shared[which] = keep(k, name);
+    return k->shared[which];
+}
+
+static size_t names_room(const struct mesh *mesh)
 {
     size_t room = 1;
-    const char *last = NULL;
-    char *to;
 
     for (size_t i = 0; i < mesh->pair_count; i++)
         room += strlen(mesh->pairs[i].source) + strlen(mesh->pairs[i].target) + 2;
-    to = mesh->memory = malloc(room);
-    if (!to)
+    for (size_t i = 0; i < mesh->url_count; i++)
+        room += strlen(mesh->urls[i].source) + strlen(mesh->urls[i].region) +
+                strlen(mesh->urls[i].target) + 3;
+    return room;
+}
+
+/* The names still belong to the shards: the mesh gets copies. */
+static enum prober_error own_names(struct mesh *mesh)
+{
+    struct keeper k = {.shared = {NULL, NULL}};
+
+    k.to = mesh->memory = malloc(names_room(mesh));
+    if (!k.to)
         return PROBER_ERR_NOMEM;
     for (size_t i = 0; i < mesh->pair_count; i++) {
-        struct mesh_pair *pair = &mesh->pairs[i];
+        mesh->pairs[i].source = keep_shared(&k, 0, mesh->pairs[i].source);
+        mesh->pairs[i].target = keep(&k, mesh->pairs[i].target);
+    }
+    for (size_t i = 0; i < mesh->url_count; i++) {
+        struct mesh_url *url = &mesh->urls[i];
 
-        if (!last || strcmp(last, pair->source) != 0) {
-            last = to;
-            to = stpcpy(to, pair->source) + 1;
-        }
-        pair->source = last;
-        pair->target = strcpy(to, pair->target);
-        to += strlen(to) + 1;
+        url->source = keep_shared(&k, 0, url->source);
+        url->region = keep_shared(&k, 1, url->region);
+        url->target = keep(&k, url->target);
     }
     return PROBER_OK;
 }
@@ -388,7 +429,7 @@ static enum prober_error make_mesh(struct ingest *ingest, const struct collectio
 {
     struct mesh *mesh = calloc(1, sizeof(*mesh));
     enum prober_error err = PROBER_ERR_NOMEM;
-    size_t count = 1;
+    size_t pairs = 1, urls = 1;
 
     if (!mesh)
         return err;
@@ -400,13 +441,17 @@ static enum prober_error make_mesh(struct ingest *ingest, const struct collectio
     mesh->reports_busy = atomic_load(&ingest->busy);
     mesh->cells = atomic_load(&ingest->budget.cells);
     mesh->arrivals_unknown = ingest->arrivals_unknown;
-    for (unsigned i = 0; i < ingest->config.shards; i++)
-        count += ingest->workers[i].merged.count;
-    mesh->pairs = malloc(count * sizeof(*mesh->pairs));
-    if (mesh->pairs) {
+    for (unsigned i = 0; i < ingest->config.shards; i++) {
+        pairs += ingest->workers[i].merged.count;
+        urls += ingest->workers[i].merged.url_count;
+    }
+    mesh->pairs = malloc(pairs * sizeof(*mesh->pairs));
+    mesh->urls = malloc(urls * sizeof(*mesh->urls));
+    if (mesh->pairs && mesh->urls) {
         for (unsigned i = 0; i < ingest->config.shards; i++)
             add_worker(mesh, &ingest->workers[i]);
         qsort(mesh->pairs, mesh->pair_count, sizeof(*mesh->pairs), compare_pairs);
+        qsort(mesh->urls, mesh->url_count, sizeof(*mesh->urls), compare_urls);
         err = own_names(mesh);
     }
     if (err) {
@@ -439,6 +484,7 @@ enum prober_error ingest_collect(struct ingest *ingest, const struct directory *
     for (unsigned i = 0; i < ingest->config.shards; i++) {
         free(ingest->workers[i].arrivals);
         free(ingest->workers[i].merged.pairs);
+        free(ingest->workers[i].merged.urls);
         ingest->workers[i].merged = (struct shard_merged){0};
     }
     known_destroy(known);

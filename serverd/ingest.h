@@ -46,7 +46,7 @@ struct ingest_config {
     unsigned series_cache_ratio; /* a pair expires ratio x interval after its last window;
                                           0: never */
     size_t cells_max;            /* (agent, target) cells over all shards; 0: 4,000,000 */
-    size_t pairs_max;            /* region pairs per shard that agents name and nobody
+    size_t pairs_max;            /* region pairs per shard, and URLs, that agents name and nobody
                                           planned; 0: 65,536 */
     ingest_outage_fn outage;     /* may be NULL */
     void *outage_context;

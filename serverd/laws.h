@@ -2,9 +2,11 @@
  * laws - what must hold in a report, whoever sent it.
  *
  * Purpose    A report is checked whole before any of it is applied: names and kinds; and for each row
- *            sent = received + lost + unknown, doubtful <= received, late_sent <= sent; nothing
- *            about RTTs without a reply, else min <= mean <= max and a sum of squares that such RTTs
- *            can have; histogram counts that sum to received, in bins that exist.
+ *            of ICMP sent = received + lost + unknown, doubtful <= received, late_sent <= sent;
+ *            nothing about RTTs without a reply, else min <= mean <= max and a sum of squares that
+ *            such RTTs can have; histogram counts that sum to received, in bins that exist. A row of
+ *            HTTP that succeeded has an answer. What a probed server may have said (lengths, expiries) can
+ *            be anything: it must not cost the agent its report.
  * Threads    Pure functions.
  */
 #ifndef SERVERD_LAWS_H
@@ -17,6 +19,7 @@
 
 #define LAWS_PROBES_MAX 65535 /* probes of one target in one window */
 #define LAWS_RESOLVE_MAX_NS UINT64_C(3600000000000)
+#define LAWS_HTTP_MAX_NS UINT64_C(7200000000000) /* of a probe: twice the greatest timeout */
 
 /* NULL when the report is lawful, else the law that it breaks. */
 const char *laws_broken(const struct wire_report *report);

@@ -32,6 +32,16 @@ bool shard_grow(void *array, size_t *room, size_t count, size_t size)
     return true;
 }
 
+bool shard_is_later(uint64_t a_ns, uint64_t b_ns)
+{
+    return (int64_t)(a_ns - b_ns) > 0;
+}
+
+uint64_t shard_age(uint64_t ended_ns, uint64_t now_ns)
+{
+    return shard_is_later(now_ns, ended_ns) ? now_ns - ended_ns : 0;
+}
+
 uint32_t shard_hash_id(const struct prober_id *id)
 {
     uint32_t hash;
@@ -121,6 +131,7 @@ void shard_source_destroy(struct source *source)
         shard_pair_destroy(source->pairs[i]);
     free(source->pairs);
     index_free(&source->by_target);
+    shard_clear_urls(source);
     free(source->senders);
     index_free(&source->by_sender);
     free(source->name);
@@ -175,6 +186,7 @@ void shard_boot_destroy(struct shard *s, struct boot *boot)
         shard_cell_clear(s, &boot->cells[i]);
     free(boot->cells);
     index_free(&boot->by_number);
+    shard_clear_http_cells(s, boot);
     free(boot);
 }
 
@@ -220,8 +232,8 @@ static void hear_boot(struct boot *boot, const struct session *session, uint64_t
     memmove(&agent->boots[1], &agent->boots[0], at * sizeof(agent->boots[0]));
     agent->boots[0] = boot;
     boot->heard_ns = now_ns;
-    boot->fresh_ns = 2 * (interval < PERIOD_MAX_NS ? interval : PERIOD_MAX_NS) +
-                     (timeout < PERIOD_MAX_NS ? timeout : PERIOD_MAX_NS);
+    boot->timeout_ns = timeout < PERIOD_MAX_NS ? timeout : PERIOD_MAX_NS;
+    boot->fresh_ns = 2 * (interval < PERIOD_MAX_NS ? interval : PERIOD_MAX_NS) + boot->timeout_ns;
 }
 
 static struct cell *find_cell(const struct boot *boot, uint32_t number)
@@ -233,8 +245,10 @@ static struct cell *find_cell(const struct boot *boot, uint32_t number)
     return at == INDEX_NONE ? NULL : &boot->cells[at];
 }
 
-static bool take_budget(struct shard_budget *budget)
+bool shard_take_budget(struct shard *s)
 {
+    struct shard_budget *budget = s->config.budget;
+
     if (atomic_fetch_add(&budget->cells, 1) < budget->cells_max)
         return true;
     atomic_fetch_sub(&budget->cells, 1);
@@ -248,7 +262,7 @@ static struct cell *make_cell(struct shard *s, struct boot *boot, uint32_t numbe
     if (!shard_grow(&boot->cells, &boot->cell_room, boot->cell_count, sizeof(*boot->cells)) ||
         !index_reserve(&boot->by_number, boot->cell_count + 1))
         return NULL;
-    if (!take_budget(s->config.budget)) {
+    if (!shard_take_budget(s)) {
         *full = true;
         return NULL;
     }
@@ -258,7 +272,7 @@ static struct cell *make_cell(struct shard *s, struct boot *boot, uint32_t numbe
     return cell;
 }
 
-static uint64_t hash_name(const struct shard *s, const struct wire_target_name *name)
+uint64_t shard_hash_name(const struct shard *s, const struct wire_target_name *name)
 {
     uint64_t parts[3] = {
         siphash24(&s->key, name->region, strlen(name->region)),
@@ -271,10 +285,10 @@ static uint64_t hash_name(const struct shard *s, const struct wire_target_name *
 
 /* Gives a number its name: a new cell, or an emptied one when the name is another. False for lack of
  * memory or, with *full set, of room. */
-static bool name_target(struct shard *s, struct boot *boot, const struct wire_target_name *name,
-                        uint64_t now_ns, bool *full)
+static bool name_icmp_target(struct shard *s, struct boot *boot,
+                             const struct wire_target_name *name, uint64_t now_ns, bool *full)
 {
-    uint64_t hash = hash_name(s, name);
+    uint64_t hash = shard_hash_name(s, name);
     struct cell *cell = find_cell(boot, name->number);
     struct pair *pair = NULL;
     struct prober_addr addr;
@@ -300,8 +314,8 @@ static bool name_target(struct shard *s, struct boot *boot, const struct wire_ta
 /* ---- applying ---- */
 
 /* Finds the cell of each row. WIRE_APPLIED when all are there, once each. */
-static enum wire_outcome find_rows(struct shard *s, const struct boot *boot,
-                                   const struct wire_report *report)
+static enum wire_outcome find_icmp_rows(struct shard *s, const struct boot *boot,
+                                        const struct wire_report *report)
 {
     s->stamp++;
     for (size_t row = 0; row < report->rows; row++) {
@@ -369,8 +383,8 @@ static void count_row(struct pair *pair, const struct wire_icmp_columns *c, size
     }
 }
 
-static void apply_rows(struct shard *s, struct boot *boot, const struct wire_report *report,
-                       uint64_t now_ns)
+static void apply_icmp_rows(struct shard *s, struct boot *boot, const struct wire_report *report,
+                            uint64_t now_ns)
 {
     const struct wire_icmp_columns *c = &report->icmp;
     uint64_t ended_ns = now_ns - report->age_ns; /* perhaps before the clock's 0: it wraps */
@@ -387,12 +401,10 @@ static void apply_rows(struct shard *s, struct boot *boot, const struct wire_rep
         from += c->histogram_bins ? c->histogram_bins[row] : 0;
     }
     s->counts.points += report->rows;
-    if (report->age_ns > s->lag_ns)
-        s->lag_ns = report->age_ns;
 }
 
 /* Counts a report that is too old for today's counters, and tells of the outage pair by pair. */
-static void backfill_rows(struct shard *s, struct boot *boot, const struct wire_report *report)
+static void backfill_icmp_rows(struct shard *s, struct boot *boot, const struct wire_report *report)
 {
     for (size_t row = 0; row < report->rows; row++) {
         struct pair *pair = boot->cells[s->rows[row]].pair;
@@ -452,6 +464,13 @@ static void note_arrivals(struct shard *s, struct source *source, const struct w
     }
 }
 
+static bool name_target(struct shard *s, struct boot *boot, const struct wire_target_name *name,
+                        uint64_t now_ns, bool *full)
+{
+    return name->kind == WIRE_KIND_HTTP ? shard_name_url(s, boot, name, now_ns, full)
+                                        : name_icmp_target(s, boot, name, now_ns, full);
+}
+
 /* The boot's table of names, brought up to date, and the report's rows looked up in it. */
 static enum prober_error prepare(struct shard *s, struct boot *boot,
                                  const struct wire_report *report, uint64_t now_ns,
@@ -468,10 +487,30 @@ static enum prober_error prepare(struct shard *s, struct boot *boot,
         *outcome = WIRE_INVALID;
         return PROBER_ERR_FULL;
     }
-    *outcome = find_rows(s, boot, report);
+    *outcome = report->kind == WIRE_KIND_HTTP ? shard_find_http_rows(s, boot, report)
+                                              : find_icmp_rows(s, boot, report);
     s->counts.unknown_table += *outcome == WIRE_UNKNOWN_TABLE;
     s->counts.invalid += *outcome == WIRE_INVALID;
     return PROBER_OK;
+}
+
+static void apply_rows(struct shard *s, struct boot *boot, const struct wire_report *report,
+                       uint64_t now_ns)
+{
+    if (report->kind == WIRE_KIND_HTTP)
+        shard_apply_http_rows(s, boot, report, now_ns);
+    else
+        apply_icmp_rows(s, boot, report, now_ns);
+    if (report->age_ns > s->lag_ns)
+        s->lag_ns = report->age_ns;
+}
+
+static void backfill_rows(struct shard *s, struct boot *boot, const struct wire_report *report)
+{
+    if (report->kind == WIRE_KIND_HTTP)
+        shard_backfill_http_rows(s, boot, report);
+    else
+        backfill_icmp_rows(s, boot, report);
 }
 
 static struct boot *boot_of(struct shard *s, const struct session *session)

@@ -2,8 +2,9 @@
  * shard - the state of some source regions: what their agents have reported.
  *
  * Purpose    Holds, for every source region, its agents' boots with the newest window of each target
- *            (the cells, for the gauges), and its pairs with their counters. A report is checked
- *            whole, then applied whole, once. Merging makes rows of a mesh of it.
+ *            and the last probe of each URL (the cells, for the gauges), and its pairs and URLs with
+ *            their counters. A report is checked whole, then applied whole, once. Merging makes rows
+ *            of a mesh of it.
  * Threads    One thread at a time: an ingest thread, while it runs. The budget is shared by all.
  * Ownership  Owns all its state. Rows of a merge borrow their names from it until the next merge.
  */
@@ -34,7 +35,7 @@ struct shard_config {
     /* Neither takes effect on a window that is still fresh. */
     uint64_t expiry_ns;          /* gauges go so long after the last window; UINT64_MAX: never */
     uint64_t backfill_ns;        /* a window older than this is a backfill */
-    size_t pairs_max;            /* that agents name and nobody planned */
+    size_t pairs_max;            /* that agents name and nobody planned; of URLs as many */
     struct shard_budget *budget; /* outlives the shard */
     ingest_outage_fn outage;     /* may be NULL */
     void *outage_context;
@@ -42,7 +43,7 @@ struct shard_config {
 
 /* What became of reports, since the shard was made. */
 struct shard_counts {
-    uint64_t points; /* target results applied */
+    uint64_t points, points_http; /* target results applied, of ICMP and of HTTP */
     uint64_t applied, duplicate, backfilled, unknown_table, invalid, full;
     uint64_t arrivals_missed; /* more senders than a shard holds between two merges */
 };
@@ -75,10 +76,12 @@ void shard_add_arrivals(struct shard *s, const struct known *known,
 struct shard_merged {
     struct mesh_pair *pairs; /* malloc'd, in no order; names borrowed until the next merge */
     size_t count;
+    struct mesh_url *urls; /* likewise */
+    size_t url_count;
     uint64_t lag_ns; /* greatest age of a window when it was applied, since the last merge */
 };
-/* Brings the pairs up to date with the cells at `now_ns`, makes those that are planned, forgets what
- * is expired and no longer known, and gives the rows to show. Errors: PROBER_ERR_NOMEM. */
+/* Brings pairs and URLs up to date with the cells at `now_ns`, makes those that are planned, forgets
+ * what is expired and no longer known, and gives the rows to show. Errors: PROBER_ERR_NOMEM. */
 enum prober_error shard_merge(struct shard *s, const struct known *known, uint64_t now_ns,
                               struct shard_merged *out);
 void shard_destroy(struct shard *s);

@@ -5,9 +5,6 @@
 
 #include "serverd/shard_state.h"
 
-/* A cell, or an agent that is no longer registered, is dropped after so long a silence. */
-#define IDLE_NS (UINT64_C(600) * 1000000000)
-
 /* What the fresh cells of a pair sum to. */
 struct sums {
     struct mesh_window window;
@@ -15,17 +12,6 @@ struct sums {
     double jitter_weighted, resolve_sum;
     uint64_t resolved;
 };
-
-/* Times may lie before the clock's 0, and have wrapped then: only differences mean something. */
-static bool is_later(uint64_t a_ns, uint64_t b_ns)
-{
-    return (int64_t)(a_ns - b_ns) > 0;
-}
-
-static uint64_t age_of(uint64_t ended_ns, uint64_t now_ns)
-{
-    return is_later(now_ns, ended_ns) ? now_ns - ended_ns : 0;
-}
 
 /* ---- arrivals ---- */
 
@@ -87,7 +73,7 @@ static void merge_cell(struct sums *sums, const struct cell *cell)
         .max_ns = cell->rtt_max_ns,
     };
 
-    if (w->cells++ == 0 || is_later(cell->ended_ns, w->ended_ns))
+    if (w->cells++ == 0 || shard_is_later(cell->ended_ns, w->ended_ns))
         w->ended_ns = cell->ended_ns;
     w->failed_cells += c->received == 0 && (lost > 0 || (c->sent == 0 && c->unsent_name > 0));
     icmp_totals_add(&w->counts, c);
@@ -107,7 +93,7 @@ static void merge_boot(const struct boot *boot, struct sums *sums, uint64_t now_
     for (size_t i = 0; i < boot->cell_count; i++) {
         const struct cell *cell = &boot->cells[i];
 
-        if (cell->pair && cell->has_window && age_of(cell->ended_ns, now_ns) <= boot->fresh_ns)
+        if (cell->pair && cell->has_window && shard_age(cell->ended_ns, now_ns) <= boot->fresh_ns)
             merge_cell(&sums[cell->pair->slot], cell);
     }
 }
@@ -140,7 +126,7 @@ static void merge_source(struct shard *s, struct source *source, struct sums *su
 
         if (sums[i].window.cells > 0)
             set_gauges(pair, &sums[i]);
-        else if (pair->has_gauges && age_of(pair->window.ended_ns, now_ns) > s->config.expiry_ns)
+        else if (pair->has_gauges && shard_age(pair->window.ended_ns, now_ns) > s->config.expiry_ns)
             pair->has_gauges = false;
     }
 }
@@ -192,11 +178,11 @@ static enum prober_error make_planned(struct shard *s, const struct directory *d
 /* Drops the cells that are idle, or all of them, and packs the rest. */
 static void drop_cells(struct shard *s, struct boot *boot, bool all, uint64_t now_ns)
 {
-    uint64_t idle_ns = boot->fresh_ns > IDLE_NS ? boot->fresh_ns : IDLE_NS;
+    uint64_t idle_ns = boot->fresh_ns > SHARD_IDLE_NS ? boot->fresh_ns : SHARD_IDLE_NS;
     size_t kept = 0;
 
     for (size_t i = 0; i < boot->cell_count; i++) {
-        if (all || age_of(boot->cells[i].ended_ns, now_ns) > idle_ns)
+        if (all || shard_age(boot->cells[i].ended_ns, now_ns) > idle_ns)
             shard_cell_clear(s, &boot->cells[i]);
         else
             boot->cells[kept++] = boot->cells[i];
@@ -229,24 +215,29 @@ static void drop_stale_cells(struct shard *s, uint64_t now_ns)
 {
     for (size_t i = 0; i < s->agent_count; i++) {
         struct agent *agent = s->agents[i];
-        bool superseded = false;
+        bool superseded = false, http_superseded = false;
 
         for (size_t j = 0; j < agent->boot_count; j++) {
-            drop_cells(s, agent->boots[j], superseded, now_ns);
-            superseded = superseded || has_window(agent->boots[j]);
+            struct boot *boot = agent->boots[j];
+
+            drop_cells(s, boot, superseded, now_ns);
+            shard_drop_http_cells(s, boot, http_superseded, now_ns);
+            superseded = superseded || has_window(boot);
+            http_superseded = http_superseded || shard_has_http_result(boot);
         }
     }
 }
 
 static void forget_agents(struct shard *s, const struct known *known, uint64_t now_ns)
 {
-    uint64_t idle_ns = s->config.backfill_ns > IDLE_NS ? s->config.backfill_ns : IDLE_NS;
+    uint64_t idle_ns =
+        s->config.backfill_ns > SHARD_IDLE_NS ? s->config.backfill_ns : SHARD_IDLE_NS;
     size_t kept = 0;
 
     for (size_t i = 0; i < s->agent_count; i++) {
         struct agent *agent = s->agents[i];
 
-        if (agent->boot_count > 0 && (age_of(agent->boots[0]->heard_ns, now_ns) <= idle_ns ||
+        if (agent->boot_count > 0 && (shard_age(agent->boots[0]->heard_ns, now_ns) <= idle_ns ||
                                       known_agent(known, &agent->id))) {
             s->agents[kept++] = agent;
             continue;
@@ -299,7 +290,8 @@ static void forget_sources(struct shard *s, const struct known *known)
         struct source *source = s->sources[i];
 
         forget_pairs(s, source, known);
-        if (source->pair_count > 0 || source->boots)
+        shard_forget_urls(s, source, known);
+        if (source->pair_count > 0 || source->url_count > 0 || source->boots)
             s->sources[kept++] = source;
         else
             shard_source_destroy(source);
@@ -331,7 +323,7 @@ static void fill_row(struct mesh_pair *row, const struct source *source, const s
     };
     if (pair->has_gauges) {
         row->window = pair->window;
-        row->age_ns = age_of(pair->window.ended_ns, now_ns);
+        row->age_ns = shard_age(pair->window.ended_ns, now_ns);
     }
     for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
         sum += pair->buckets[i];
@@ -339,7 +331,8 @@ static void fill_row(struct mesh_pair *row, const struct source *source, const s
     }
 }
 
-static enum prober_error make_rows(const struct shard *s, uint64_t now_ns, struct shard_merged *out)
+static enum prober_error make_pair_rows(const struct shard *s, uint64_t now_ns,
+                                        struct shard_merged *out)
 {
     struct mesh_pair *rows = malloc((s->pair_count ? s->pair_count : 1) * sizeof(*rows));
     size_t count = 0;
@@ -353,8 +346,23 @@ static enum prober_error make_rows(const struct shard *s, uint64_t now_ns, struc
             if (source->pairs[j]->planned || source->pairs[j]->has_gauges)
                 fill_row(&rows[count++], source, source->pairs[j], now_ns);
     }
-    *out = (struct shard_merged){rows, count, s->lag_ns};
+    out->pairs = rows;
+    out->count = count;
     return PROBER_OK;
+}
+
+static enum prober_error make_rows(const struct shard *s, uint64_t now_ns, struct shard_merged *out)
+{
+    struct shard_merged merged = {.lag_ns = s->lag_ns};
+    enum prober_error err = make_pair_rows(s, now_ns, &merged);
+
+    if (!err)
+        err = shard_url_rows(s, now_ns, &merged.urls, &merged.url_count);
+    if (err)
+        free(merged.pairs);
+    else
+        *out = merged;
+    return err;
 }
 
 enum prober_error shard_merge(struct shard *s, const struct known *known, uint64_t now_ns,
@@ -366,6 +374,8 @@ enum prober_error shard_merge(struct shard *s, const struct known *known, uint64
         return err;
     drop_stale_cells(s, now_ns);
     err = merge_sources(s, now_ns);
+    if (!err)
+        err = shard_merge_urls(s, now_ns);
     if (err)
         return err;
     forget_agents(s, known, now_ns);

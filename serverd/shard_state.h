@@ -1,9 +1,10 @@
 /*
- * shard_state - the inside of a shard, shared by applying (shard.c) and merging (shard_merge.c).
+ * shard_state - the inside of a shard, shared by applying (shard.c, shard_http.c) and merging
+ * (shard_merge.c, shard_http_merge.c).
  *
  * Threads    As shard.h.
- * Ownership  shard > agents > boots > cells; shard > sources > pairs. A pair lives at least as long
- *            as a cell names it.
+ * Ownership  shard > agents > boots > cells; shard > sources > pairs and URLs. A pair or URL lives at
+ *            least as long as a cell names it.
  */
 #ifndef SERVERD_SHARD_STATE_H
 #define SERVERD_SHARD_STATE_H
@@ -20,6 +21,8 @@
 
 #define SHARD_BOOTS_MAX 4
 #define SHARD_SENDERS_MAX 65536
+/* A cell, or an agent that is no longer registered, is dropped after so long a silence. */
+#define SHARD_IDLE_NS (UINT64_C(600) * 1000000000)
 
 /* The counters and gauges of an ordered pair of regions. */
 struct pair {
@@ -38,6 +41,22 @@ struct pair {
     size_t slot; /* its sums in the merge that runs */
 };
 
+/* The counters and gauges of a URL as one region sees it. */
+struct url {
+    uint32_t hash; /* of region and target */
+    bool planned;
+    bool listed; /* the plan has it, though perhaps nobody to probe it from here */
+    bool has_gauges;
+    size_t cells; /* that point here */
+    struct http_totals total, backfilled;
+    uint64_t total_duration_ns;
+    uint64_t buckets[MESH_URL_BUCKETS + 1]; /* each by itself */
+    struct mesh_url_window window;
+    size_t slot;        /* its cells in the merge that runs */
+    const char *target; /* into text: as it may be shown, which is also what tells URLs apart */
+    char text[];        /* the region, then the target */
+};
+
 struct sender {
     uint32_t number;
     uint64_t arrived; /* since the last shard_take_arrivals */
@@ -48,6 +67,9 @@ struct source {
     struct pair **pairs; /* [pair_count] */
     size_t pair_count, pair_room;
     struct index by_target;
+    struct url **urls; /* [url_count] */
+    size_t url_count, url_room;
+    struct index by_url;
     struct boot *boots;     /* those of its agents, linked by `next` */
     struct sender *senders; /* [sender_count]: whose requests its agents saw */
     size_t sender_count, sender_room;
@@ -72,17 +94,37 @@ struct cell {
     bool has_name; /* the target is a name, not an address */
 };
 
+/* The last probe of one URL by an agent's boot. */
+struct http_cell {
+    struct url *url;
+    uint64_t ended_ns; /* without a result: when it was named */
+    uint64_t sequence; /* of the report that brought the result */
+    uint64_t name_hash;
+    uint64_t duration_ns, phases_ns[HTTP_PHASE_COUNT];
+    uint64_t content_length, body_length; /* + 1; 0: there is none */
+    uint64_t earliest_cert_expiry, last_chain_expiry;
+    uint32_t number; /* the agent's for the target */
+    uint32_t dns_answers, redirects;
+    uint16_t status, tls_version;
+    uint8_t version, reason;
+    bool has_result;
+};
+
 struct boot {
     struct prober_id id;
     struct agent *agent;
     struct source *source;
-    struct boot *next; /* of the same source */
+    struct boot *next;         /* of the same source */
     struct applied applied;    /* all that was taken, also as backfill */
     struct applied backfilled; /* of these, what was */
-    struct cell *cells; /* [cell_count] */
+    struct cell *cells;        /* [cell_count] */
     size_t cell_count, cell_room;
     struct index by_number;
+    struct http_cell *http_cells; /* [http_cell_count]; their numbers are those of URLs alone */
+    size_t http_cell_count, http_cell_room;
+    struct index by_http_number;
     uint64_t heard_ns; /* its last report */
+    uint64_t timeout_ns;
     uint64_t fresh_ns; /* a window is fresh up to this age: 2 x probe interval + timeout */
 };
 
@@ -100,7 +142,8 @@ struct shard {
     struct index by_name;
     size_t pair_count;      /* over all sources */
     size_t unplanned_count; /* of these, by the last merge's plan; those made since count too */
-    struct agent **agents;  /* [agent_count] */
+    size_t url_count, unplanned_url_count; /* likewise */
+    struct agent **agents;                 /* [agent_count] */
     size_t agent_count, agent_room;
     struct index by_id;
     uint64_t lag_ns;
@@ -124,5 +167,41 @@ void shard_pair_destroy(struct pair *pair);
 void shard_cell_clear(struct shard *s, struct cell *cell);
 void shard_boot_destroy(struct shard *s, struct boot *boot);
 uint32_t shard_hash_id(const struct prober_id *id);
+/* Times may lie before the clock's 0, and have wrapped then: only differences mean something. */
+bool shard_is_later(uint64_t a_ns, uint64_t b_ns);
+/* What has passed since; 0 for what is yet to come. */
+uint64_t shard_age(uint64_t ended_ns, uint64_t now_ns);
+/* Takes one more cell from the budget; false when there is none. */
+bool shard_take_budget(struct shard *s);
+/* Tells names of one boot apart. */
+uint64_t shard_hash_name(const struct shard *s, const struct wire_target_name *name);
+
+/* ---- URLs: applying (shard_http.c) ---- */
+
+/* `target` as it may be shown. NULL as of shard_pair. */
+struct url *shard_url(struct shard *s, struct source *source, const char *region,
+                      const char *target, bool *full);
+struct url *shard_find_url(const struct source *source, const char *region, const char *target);
+/* Gives a number its URL. False for lack of memory or, with *full set, of room. */
+bool shard_name_url(struct shard *s, struct boot *boot, const struct wire_target_name *name,
+                    uint64_t now_ns, bool *full);
+/* Finds the cell of each row of HTTP: WIRE_APPLIED when all are there. */
+enum wire_outcome shard_find_http_rows(struct shard *s, const struct boot *boot,
+                                       const struct wire_report *report);
+void shard_apply_http_rows(struct shard *s, struct boot *boot, const struct wire_report *report,
+                           uint64_t now_ns);
+void shard_backfill_http_rows(struct shard *s, struct boot *boot, const struct wire_report *report);
+void shard_clear_http_cells(struct shard *s, struct boot *boot);
+void shard_clear_urls(struct source *source);
+
+/* ---- URLs: merging (shard_http_merge.c), as for pairs ---- */
+
+/* Drops the cells of URLs that are idle, or all of them, and packs the rest. */
+void shard_drop_http_cells(struct shard *s, struct boot *boot, bool all, uint64_t now_ns);
+bool shard_has_http_result(const struct boot *boot);
+enum prober_error shard_merge_urls(struct shard *s, uint64_t now_ns);
+void shard_forget_urls(struct shard *s, struct source *source, const struct known *known);
+enum prober_error shard_url_rows(const struct shard *s, uint64_t now_ns, struct mesh_url **out,
+                                 size_t *count);
 
 #endif

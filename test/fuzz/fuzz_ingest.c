@@ -22,7 +22,18 @@ static void must(bool holds)
         abort();
 }
 
-static void check_pairs(struct shard *shard, const struct known *known, bool applied)
+static void check_url(const struct mesh_url *url, bool applied)
+{
+    uint64_t ended = 0;
+
+    for (size_t i = 0; i < HTTP_TOTALS_REASONS; i++)
+        ended += url->window.ended[i];
+    must(url->total_buckets[MESH_URL_BUCKETS] == http_totals_succeeded(&url->total));
+    must(applied || http_totals_probed(&url->total) + http_totals_unsent(&url->total) == 0);
+    must(!url->has_gauges || (url->window.agents > 0 && ended == url->window.agents));
+}
+
+static void check_mesh(struct shard *shard, const struct known *known, bool applied)
 {
     struct shard_merged merged;
 
@@ -43,7 +54,10 @@ static void check_pairs(struct shard *shard, const struct known *known, bool app
             must(moments_stddev_ns(&p->window.rtt) <= (double)p->window.rtt.max_ns + 1);
         }
     }
+    for (size_t i = 0; i < merged.url_count; i++)
+        check_url(&merged.urls[i], applied);
     free(merged.pairs);
+    free(merged.urls);
 }
 
 static void apply(struct shard *shard, const struct known *known, const struct wire_report *report)
@@ -54,7 +68,7 @@ static void apply(struct shard *shard, const struct known *known, const struct w
     must(shard_apply(shard, &session, report, NOW, &first) == PROBER_OK);
     must(shard_apply(shard, &session, report, NOW, &second) == PROBER_OK);
     must(second == (first == WIRE_APPLIED ? WIRE_DUPLICATE : first));
-    check_pairs(shard, known, first == WIRE_APPLIED);
+    check_mesh(shard, known, first == WIRE_APPLIED);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

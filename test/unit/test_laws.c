@@ -2,7 +2,7 @@
 
 #include "common/array.h"
 #include "serverd/laws.h"
-#include "test/unit/given_report.h"
+#include "test/unit/given_http_report.h"
 
 static const uint64_t rtts[] = {1 * MSEC, 2 * MSEC, 2 * MSEC, 9 * MSEC};
 
@@ -73,7 +73,8 @@ static void absent_columns_are_zeros(void **state)
     X(resolve, g->resolve[0] = UINT64_MAX)                                                         \
     X(sequence, g->report.sequence = 0)                                                            \
     X(rows, g->report.rows = WIRE_REPORT_ROWS_MAX + 1)                                             \
-    X(kind, g->names[0].kind = WIRE_KIND_HTTP)                                                     \
+    X(kind, g->names[0].kind = WIRE_KIND_HTTP + 1)                                                 \
+    X(rows_kind, g->report.kind = WIRE_KIND_HTTP + 1)                                              \
     X(region, g->names[0].region = "a\nb")                                                         \
     X(target, g->names[1].target = "")
 
@@ -117,6 +118,85 @@ static void equal_rtts_are_lawful_to_the_last_digit(void **state)
     assert_non_null(laws_broken(&g.report));
 }
 
+/* ---- HTTP ---- */
+
+static struct wire_report *given_lawful_http(struct given_http *g)
+{
+    struct wire_report *report = given_http_report(g, 1);
+
+    given_url(g, 1, "b", "https://www.example.com/");
+    given_url(g, 2, "", "192.0.2.1:8080");
+    given_success(g, 1, 10);
+    given_failure(g, 2, HTTP_FAILED_TIMEOUT, 0);
+    return report;
+}
+
+static void a_lawful_report_of_urls_breaks_nothing(void **state)
+{
+    struct given_http g;
+
+    (void)state;
+    assert_null(laws_broken(given_lawful_http(&g)));
+    g.reason[1] = UINT32_MAX; /* of a later agent */
+    assert_null(laws_broken(&g.report));
+}
+
+static void what_a_probed_server_says_breaks_no_law(void **state)
+{
+    struct given_http g;
+
+    (void)state;
+    given_lawful_http(&g);
+    g.content_length[0] = g.body_received[0] = g.body_decoded[0] = UINT64_MAX;
+    g.earliest_cert_expiry[0] = g.last_chain_expiry[0] = UINT64_MAX;
+    assert_null(laws_broken(&g.report));
+}
+
+#define HTTP_BENDS(X)                                                                              \
+    X(answer, g->status[0] = 0)                                                                    \
+    X(status, g->status[0] = 1000)                                                                 \
+    X(version, g->version[0] = 100)                                                                \
+    X(tls_version, g->tls_version[0] = UINT16_MAX + 1)                                             \
+    X(redirects, g->redirects[1] = UINT32_MAX)                                                     \
+    X(dns_answers, g->dns_answers[1] = UINT32_MAX)                                                 \
+    X(unsent_late, g->unsent_late[1] = UINT32_MAX)                                                 \
+    X(resolve, g->resolve_ns[0] = UINT64_MAX)                                                      \
+    X(connect, g->connect_ns[0] = UINT64_MAX)                                                      \
+    X(tls, g->tls_ns[0] = UINT64_MAX)                                                              \
+    X(processing, g->processing_ns[0] = UINT64_MAX)                                                \
+    X(transfer, g->transfer_ns[0] = UINT64_MAX)                                                    \
+    X(duration, g->duration_ns[0] = LAWS_HTTP_MAX_NS + 1)                                          \
+    X(age, g->age_ns[1] = UINT64_MAX)                                                              \
+    X(url_control, g->names[0].control = true)                                                     \
+    X(url_target, g->names[0].target = "a\x7f")
+
+#define BEND(name, expression)                                                                     \
+    static void bend_http_##name(struct given_http *g)                                             \
+    {                                                                                              \
+        expression;                                                                                \
+    }
+HTTP_BENDS(BEND)
+#undef BEND
+
+static void each_bent_number_of_a_url_breaks_a_law(void **state)
+{
+#define BEND(name, expression) {#name, bend_http_##name},
+    static const struct {
+        const char *name;
+        void (*bend)(struct given_http *g);
+    } bends[] = {HTTP_BENDS(BEND)};
+#undef BEND
+    struct given_http g;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bends); i++) {
+        given_lawful_http(&g);
+        bends[i].bend(&g);
+        if (!laws_broken(&g.report))
+            fail_msg("bending %s broke no law", bends[i].name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +205,9 @@ int main(void)
         cmocka_unit_test(absent_columns_are_zeros),
         cmocka_unit_test(each_bent_number_breaks_a_law),
         cmocka_unit_test(equal_rtts_are_lawful_to_the_last_digit),
+        cmocka_unit_test(a_lawful_report_of_urls_breaks_nothing),
+        cmocka_unit_test(what_a_probed_server_says_breaks_no_law),
+        cmocka_unit_test(each_bent_number_of_a_url_breaks_a_law),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,7 @@ static int tear_down(void **state)
 {
     (void)state;
     free(merged.pairs);
+    free(merged.urls);
     merged = (struct shard_merged){0};
     shard_destroy(shard);
     session_put(session);
@@ -95,6 +96,7 @@ static enum wire_outcome apply(const struct wire_report *report, uint64_t now_ns
 static void merge(uint64_t now_ns)
 {
     free(merged.pairs);
+    free(merged.urls);
     merged = (struct shard_merged){0};
     assert_int_equal(known_create(&known, &directory), PROBER_OK);
     assert_int_equal(shard_merge(shard, known, now_ns, &merged), PROBER_OK);
