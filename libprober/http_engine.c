@@ -230,7 +230,7 @@ static void judge(struct probe *p, struct http_hop_result *hop)
     }
     hop->reply.is_beyond_redirects =
         http_kind_spec(p->kind)->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
-    finish(p, http_judge_reply(http_kind_judge(p->kind), &hop->reply));
+    finish(p, http_judge_reply(http_kind_judge(p->kind), &hop->reply, NULL));
 }
 
 static void end_hop(struct probe *p, CURLcode code)

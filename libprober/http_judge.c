@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/array.h"
 #include "common/regex.h"
 
 /* The regexps of one key. */
@@ -131,39 +132,60 @@ static bool any_value_matches(const struct http_fields *fields, const char *name
     return matches;
 }
 
-/* `wanted`: a match is what should be, else what should not. */
+/* What is judged by, and [1] if a match is what should be, [0] if it is what should not. */
+static const char *const header_keys[] = {"fail_if_header_matches", "fail_if_header_not_matches"};
+static const char *const body_keys[] = {"fail_if_body_matches_regexp",
+                                        "fail_if_body_not_matches_regexp"};
+
 static bool headers_are_fine(const struct http_header_matches *matches,
                              const struct regexes *regexes, bool wanted,
-                             const struct http_fields *fields)
+                             const struct http_fields *fields, struct http_check *check)
 {
     for (size_t i = 0; i < matches->count; i++) {
         const struct http_header_match *m = &matches->items[i];
+        bool is_missing = !http_fields_next(fields, m->header, NULL);
 
-        if (!http_fields_next(fields, m->header, NULL)) {
-            if (!m->allow_missing)
-                return false;
-        } else if (any_value_matches(fields, m->header, regexes->items[i]) != wanted) {
-            return false;
-        }
+        if (is_missing ? m->allow_missing
+                       : any_value_matches(fields, m->header, regexes->items[i]) == wanted)
+            continue;
+        *check = (struct http_check){header_keys[wanted], i, m->regexp, m->header, is_missing};
+        return false;
     }
     return true;
 }
 
-static enum http_reason judge_body(const struct http_judge *j, const struct http_reply *reply)
+static const char *key_of_body_fault(enum http_reason fault)
 {
+    if (fault == HTTP_FAILED_BODY_TOO_LARGE)
+        return "body_size_limit";
+    return fault == HTTP_FAILED_BODY_ENCODING ? "compression" : NULL;
+}
+
+static enum http_reason judge_body(const struct http_judge *j, const struct http_reply *reply,
+                                   struct http_check *check)
+{
+    const struct http_texts *regexps[] = {&j->spec->fail_if_body_matches_regexp,
+                                          &j->spec->fail_if_body_not_matches_regexp};
     enum http_reason reason = HTTP_SUCCEEDED;
     struct regex_subject subject;
 
+    check->key = key_of_body_fault(reply->body_fault);
     if (!http_judge_wants_body(j) || reply->body_fault)
         return reply->body_fault;
-    if (reply->is_unread_redirect)
+    if (reply->is_unread_redirect) {
+        check->key = body_keys[j->body[0].count == 0];
         return HTTP_FAILED_BODY_REGEXP;
+    }
     if (regex_subject_init(&subject, reply->body, reply->body_len))
         return HTTP_FAILED_LOCAL;
-    for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; i < j->body[k].count && !reason; i++)
-            if (regex_matches(j->body[k].items[i], &subject) == (k == 0))
-                reason = HTTP_FAILED_BODY_REGEXP;
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < j->body[k].count && !reason; i++) {
+            if (regex_matches(j->body[k].items[i], &subject) != (k == 0))
+                continue;
+            reason = HTTP_FAILED_BODY_REGEXP;
+            *check = (struct http_check){body_keys[k], i, regexps[k]->items[i], NULL, false};
+        }
+    }
     regex_subject_free(&subject);
     return reason;
 }
@@ -178,25 +200,59 @@ static bool version_is_valid(const struct http_spec *spec, const char *version)
     return versions->count == 0;
 }
 
-enum http_reason http_judge_reply(const struct http_judge *j, const struct http_reply *reply)
+static enum http_reason judge_status(const struct http_judge *j, const struct http_reply *reply,
+                                     struct http_check *check)
 {
-    const struct http_spec *spec = j->spec;
-    enum http_reason reason;
+    if (status_is_valid(j->spec, reply->status))
+        return HTTP_SUCCEEDED;
+    check->key = reply->is_beyond_redirects ? NULL : "valid_status_codes";
+    return reply->is_beyond_redirects ? HTTP_FAILED_TOO_MANY_REDIRECTS : HTTP_FAILED_STATUS_CODE;
+}
 
-    if (!status_is_valid(spec, reply->status))
-        return reply->is_beyond_redirects ? HTTP_FAILED_TOO_MANY_REDIRECTS
-                                          : HTTP_FAILED_STATUS_CODE;
-    if (!headers_are_fine(&spec->fail_if_header_matches, &j->headers[0], false, reply->fields) ||
-        !headers_are_fine(&spec->fail_if_header_not_matches, &j->headers[1], true, reply->fields))
-        return HTTP_FAILED_HEADER_REGEXP;
-    reason = judge_body(j, reply);
-    if (reason)
-        return reason;
-    if (!version_is_valid(spec, reply->version))
-        return HTTP_FAILED_HTTP_VERSION;
-    if (reply->tls && spec->fail_if_ssl)
-        return HTTP_FAILED_SSL;
-    return !reply->tls && spec->fail_if_not_ssl ? HTTP_FAILED_NOT_SSL : HTTP_SUCCEEDED;
+static enum http_reason judge_headers(const struct http_judge *j, const struct http_reply *reply,
+                                      struct http_check *check)
+{
+    const struct http_header_matches *matches[] = {&j->spec->fail_if_header_matches,
+                                                   &j->spec->fail_if_header_not_matches};
+
+    for (size_t k = 0; k < 2; k++)
+        if (!headers_are_fine(matches[k], &j->headers[k], k == 1, reply->fields, check))
+            return HTTP_FAILED_HEADER_REGEXP;
+    return HTTP_SUCCEEDED;
+}
+
+static enum http_reason judge_version(const struct http_judge *j, const struct http_reply *reply,
+                                      struct http_check *check)
+{
+    if (version_is_valid(j->spec, reply->version))
+        return HTTP_SUCCEEDED;
+    check->key = "valid_http_versions";
+    return HTTP_FAILED_HTTP_VERSION;
+}
+
+static enum http_reason judge_tls(const struct http_judge *j, const struct http_reply *reply,
+                                  struct http_check *check)
+{
+    if (!(reply->tls ? j->spec->fail_if_ssl : j->spec->fail_if_not_ssl))
+        return HTTP_SUCCEEDED;
+    check->key = reply->tls ? "fail_if_ssl" : "fail_if_not_ssl";
+    return reply->tls ? HTTP_FAILED_SSL : HTTP_FAILED_NOT_SSL;
+}
+
+enum http_reason http_judge_reply(const struct http_judge *j, const struct http_reply *reply,
+                                  struct http_check *check)
+{
+    static enum http_reason (*const steps[])(const struct http_judge *, const struct http_reply *,
+                                             struct http_check *) = {
+        judge_status, judge_headers, judge_body, judge_version, judge_tls};
+    enum http_reason reason = HTTP_SUCCEEDED;
+    struct http_check failed = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(steps) && !reason; i++)
+        reason = steps[i](j, reply, &failed);
+    if (check && reason)
+        *check = failed;
+    return reason;
 }
 
 static void free_regexes(struct regexes *r)

@@ -79,6 +79,16 @@ struct http_reply {
     bool is_beyond_redirects;    /* one redirect more than are followed */
 };
 
+/* What of the spec an answer failed. */
+struct http_check {
+    const char
+        *key;     /* as written in the spec, a constant; NULL: none, it is not the spec's doing */
+    size_t index; /* in the key's list of regexps */
+    const char *regexp; /* the spec's; NULL: the key has none */
+    const char *header; /* likewise */
+    bool is_missing;    /* the header is */
+};
+
 struct http_judge;
 
 /* Errors: PROBER_ERR_NOMEM, or what regex_create says, with *out untouched. */
@@ -86,7 +96,9 @@ enum prober_error http_judge_create(struct http_judge **out, const struct http_s
                                     struct prober_failure *why);
 /* True when the body is searched, and has to be kept for it. */
 bool http_judge_wants_body(const struct http_judge *j);
-enum http_reason http_judge_reply(const struct http_judge *j, const struct http_reply *reply);
+/* check: NULL, or filled when the reply fails. */
+enum http_reason http_judge_reply(const struct http_judge *j, const struct http_reply *reply,
+                                  struct http_check *check);
 /* NULL is fine. */
 void http_judge_destroy(struct http_judge *j);
 

@@ -8,12 +8,14 @@
 static struct http_spec spec;
 static struct http_fields fields;
 static struct http_reply reply;
+static struct http_check check;
 
 static int set_up(void **state)
 {
     (void)state;
     spec = given_http_spec();
     fields = (struct http_fields){STRBUF_INIT};
+    check = (struct http_check){0};
     reply =
         (struct http_reply){.status = 200, .version = "HTTP/1.1", .fields = &fields, .body = ""};
     return 0;
@@ -43,7 +45,7 @@ static enum http_reason judged(void)
     enum http_reason reason;
 
     assert_int_equal(http_judge_create(&judge, &spec, NULL), PROBER_OK);
-    reason = http_judge_reply(judge, &reply);
+    reason = http_judge_reply(judge, &reply, &check);
     http_judge_destroy(judge);
     return reason;
 }
@@ -178,6 +180,68 @@ static void the_first_fault_in_order_is_the_reason(void **state)
     assert_int_equal(judged_status(302), HTTP_FAILED_TOO_MANY_REDIRECTS);
 }
 
+static void assert_check(const char *key, size_t index, const char *regexp, const char *header)
+{
+    assert_string_equal(check.key, key);
+    assert_int_equal(check.index, index);
+    assert_string_equal(check.regexp ? check.regexp : "", regexp);
+    assert_string_equal(check.header ? check.header : "", header);
+}
+
+static void the_check_that_failed_is_told(void **state)
+{
+    const char *regexps[] = {"first", "second"}, *versions[] = {"HTTP/2.0"};
+    struct http_header_match matches[] = {{"A", "b", true}, {"B", "b", false}};
+
+    (void)state;
+    spec.fail_if_body_matches_regexp = (struct http_texts){regexps, 2};
+    body("the second");
+    assert_int_equal(judged(), HTTP_FAILED_BODY_REGEXP);
+    assert_check("fail_if_body_matches_regexp", 1, "second", "");
+    spec.fail_if_body_matches_regexp = (struct http_texts){0};
+    spec.fail_if_body_not_matches_regexp = (struct http_texts){regexps, 2};
+    assert_int_equal(judged(), HTTP_FAILED_BODY_REGEXP);
+    assert_check("fail_if_body_not_matches_regexp", 0, "first", "");
+    spec.fail_if_header_not_matches = (struct http_header_matches){matches, 2};
+    assert_int_equal(judged(), HTTP_FAILED_HEADER_REGEXP);
+    assert_check("fail_if_header_not_matches", 1, "b", "B");
+    assert_true(check.is_missing);
+    field("A", "no");
+    assert_int_equal(judged(), HTTP_FAILED_HEADER_REGEXP);
+    assert_check("fail_if_header_not_matches", 0, "b", "A");
+    assert_false(check.is_missing);
+    assert_int_equal(judged_status(404), HTTP_FAILED_STATUS_CODE);
+    assert_check("valid_status_codes", 0, "", "");
+    spec = given_http_spec();
+    spec.valid_http_versions = (struct http_texts){versions, 1};
+    assert_int_equal(judged_status(200), HTTP_FAILED_HTTP_VERSION);
+    assert_check("valid_http_versions", 0, "", "");
+}
+
+static void what_is_not_the_specs_doing_has_no_check(void **state)
+{
+    static const struct {
+        enum http_reason fault;
+        const char *key;
+    } faults[] = {{HTTP_FAILED_TRUNCATED, NULL},
+                  {HTTP_FAILED_BODY_TOO_LARGE, "body_size_limit"},
+                  {HTTP_FAILED_BODY_ENCODING, "compression"}};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        check = (struct http_check){.key = "none of them"};
+        reply.body_fault = faults[i].fault;
+        assert_int_equal(judged(), faults[i].fault);
+        if (faults[i].key)
+            assert_string_equal(check.key, faults[i].key);
+        else
+            assert_null(check.key);
+    }
+    reply.is_beyond_redirects = true;
+    assert_int_equal(judged_status(302), HTTP_FAILED_TOO_MANY_REDIRECTS);
+    assert_null(check.key);
+}
+
 static void plain_http_fails_where_tls_is_wanted(void **state)
 {
     (void)state;
@@ -221,6 +285,8 @@ int main(void)
         TEST(a_body_must_match_all_or_none),
         TEST(a_body_not_read_whole_fails_whatever_matches),
         TEST(the_first_fault_in_order_is_the_reason),
+        TEST(the_check_that_failed_is_told),
+        TEST(what_is_not_the_specs_doing_has_no_check),
         TEST(plain_http_fails_where_tls_is_wanted),
         TEST(every_reason_has_a_text_of_its_own),
         TEST(a_regexp_that_does_not_compile_is_an_error),
