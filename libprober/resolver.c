@@ -32,7 +32,7 @@ struct leg {
     enum channel channel; /* that it was asked of last */
     bool ended;
     enum resolver_status status;
-    struct prober_addr address;
+    struct prober_addr shown[RESOLVER_SHOWN_MAX];
     size_t count;
 };
 
@@ -139,7 +139,8 @@ static void answer(struct lookup *l, enum resolver_status status, const struct l
     struct resolver_answer a = {.status = status, .elapsed_ns = l->owner->now_ns - l->started_ns};
 
     if (leg) {
-        a.address = leg->address;
+        memcpy(a.shown, leg->shown, sizeof(a.shown));
+        a.address = a.shown[0];
         a.count = leg->count;
     }
     l->answered = true;
@@ -191,6 +192,14 @@ static void answer_in_time(struct lookup *l)
     answer(l, best ? RESOLVER_OK : RESOLVER_TIMEOUT, best);
 }
 
+static struct prober_addr address_of(int family, const void *bytes)
+{
+    struct prober_addr a = {.family = family == AF_INET ? PROBER_FAMILY_IPV4 : PROBER_FAMILY_IPV6};
+
+    memcpy(a.bytes, bytes, family == AF_INET ? 4 : 16);
+    return a;
+}
+
 static void read_addresses(struct leg *leg, const unsigned char *bytes, int len)
 {
     struct ares_addrttl v4[ANSWER_ADDRESSES_MAX];
@@ -207,11 +216,9 @@ static void read_addresses(struct leg *leg, const unsigned char *bytes, int len)
     if (leg->status != RESOLVER_OK)
         return;
     leg->count = (size_t)n;
-    leg->address.family = leg->family == AF_INET ? PROBER_FAMILY_IPV4 : PROBER_FAMILY_IPV6;
-    if (leg->family == AF_INET)
-        memcpy(leg->address.bytes, &v4[0].ipaddr, 4);
-    else
-        memcpy(leg->address.bytes, &v6[0].ip6addr, 16);
+    for (size_t i = 0; i < leg->count && i < RESOLVER_SHOWN_MAX; i++)
+        leg->shown[i] = leg->family == AF_INET ? address_of(AF_INET, &v4[i].ipaddr)
+                                               : address_of(AF_INET6, &v6[i].ip6addr);
 }
 
 static void on_reply(void *arg, int status, int timeouts, unsigned char *bytes, int len);
@@ -401,12 +408,12 @@ static bool find_in_hosts(struct resolver *r, const char *name, int family,
 
     if (ares_gethostbyname_file(r->channels[CHANNEL_PATIENT], name, family, &host) != ARES_SUCCESS)
         return false;
-    if (host->h_addr_list[0] && host->h_length <= (int)sizeof(a->address.bytes)) {
+    if (host->h_addr_list[0] && host->h_length == (family == AF_INET ? 4 : 16)) {
         a->status = RESOLVER_OK;
-        a->address.family = family == AF_INET ? PROBER_FAMILY_IPV4 : PROBER_FAMILY_IPV6;
-        memcpy(a->address.bytes, host->h_addr_list[0], (size_t)host->h_length);
-        while (host->h_addr_list[a->count])
-            a->count++;
+        for (; host->h_addr_list[a->count]; a->count++)
+            if (a->count < RESOLVER_SHOWN_MAX)
+                a->shown[a->count] = address_of(family, host->h_addr_list[a->count]);
+        a->address = a->shown[0];
         found = true;
     }
     ares_free_hostent(host);
@@ -465,6 +472,7 @@ static bool is_known_at_once(struct resolver *r, const char *name, const int *fa
 
         a->status = wanted ? RESOLVER_OK : RESOLVER_NODATA;
         a->count = wanted;
+        a->shown[0] = a->address;
         return true;
     }
     if (!name_is_valid(name))

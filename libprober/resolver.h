@@ -22,6 +22,7 @@
 #include "common/error.h"
 
 #define RESOLVER_FLIGHTS_MAX 128 /* their replies fit into a socket's default buffer */
+#define RESOLVER_SHOWN_MAX 8     /* addresses of an answer that are told */
 
 struct resolver;
 
@@ -45,13 +46,14 @@ struct resolver_answer {
     struct prober_addr address; /* the first of the preferred family, else of the other */
     size_t count;               /* of addresses of that family */
     uint64_t elapsed_ns;        /* 0 for what was known at once */
+    struct prober_addr shown[RESOLVER_SHOWN_MAX]; /* the first of them, `address` too */
 };
 
 typedef void (*resolver_done)(void *context, const struct resolver_answer *answer);
 
 struct resolver_config {
-    const char *servers;    /* "192.0.2.53[:port][,…]"; NULL: the system's */
-    uint64_t timeout_ns;    /* of a lookup in all; 0: 3 s */
+    const char *servers; /* "192.0.2.53[:port][,…]"; NULL: the system's */
+    uint64_t timeout_ns; /* of a lookup in all; 0: 3 s */
 };
 
 /* Errors: PROBER_ERR_NOMEM, _SYNTAX (servers), _IO. */
@@ -61,8 +63,8 @@ enum prober_error resolver_create(struct resolver **out, const struct resolver_c
  * last label is no number. preferred: the family to take when there are both (NONE: IPv4); strict:
  * take no other. `done` is called exactly once. The preferred family's answer ends the lookup, and
  * that of the other family counts when the preferred one has none or is not answered in time. */
-void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred, bool strict,
-                     uint64_t now_ns, resolver_done done, void *context);
+void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred,
+                     bool strict, uint64_t now_ns, resolver_done done, void *context);
 /* An epoll fd that is readable when resolver_step has work. */
 int resolver_fd(const struct resolver *r);
 /* Does what is due. Returns the monotonic time of the next call, UINT64_MAX when idle. */

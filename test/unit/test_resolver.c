@@ -102,6 +102,7 @@ static void a_literal_answers_at_once_in_no_time(void **state)
     assert_int_equal(f->answer.status, RESOLVER_OK);
     assert_int_equal(f->answer.elapsed_ns, 0);
     assert_int_equal(f->answer.count, 1);
+    assert_true(prober_addr_equal(&f->answer.shown[0], &f->answer.address));
     assert_string_equal(lookup(f, "2001:db8::5", PROBER_FAMILY_IPV4, false), "2001:db8::5");
     assert_int_equal(dns_server_questions(f->server), 0);
 }
@@ -119,6 +120,9 @@ static void the_preferred_family_is_taken_when_there_are_both(void **state)
 
     assert_string_equal(lookup(f, "both.test", PROBER_FAMILY_IPV4, false), "192.0.2.1");
     assert_int_equal(f->answer.count, 2);
+    assert_true(prober_addr_equal(&f->answer.shown[0], &f->answer.address));
+    assert_int_equal(f->answer.shown[1].family, PROBER_FAMILY_IPV4);
+    assert_int_equal(f->answer.shown[2].family, PROBER_FAMILY_NONE);
     assert_string_equal(lookup(f, "both.test", PROBER_FAMILY_IPV6, false), "2001:db8::1");
     assert_string_equal(lookup(f, "BOTH.Test.", PROBER_FAMILY_NONE, false), "192.0.2.1");
 }
