@@ -1,0 +1,106 @@
+# What the HTTP benchmarks share: sourced by them, with the build directory as $1. Starts nginx on
+# loopback, with certificates made for it, in a directory that goes away at the end.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+dir=$(mktemp -d)
+started=()
+end_http() {
+    kill "${started[@]}" 2>/dev/null
+    wait "${started[@]}" 2>/dev/null
+    rm -rf "$dir"
+}
+trap end_http EXIT
+
+# free_ports COUNT: port numbers that nobody listens at
+free_ports() {
+    python3 - "$1" <<'PY'
+import socket, sys
+sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(int(sys.argv[1]))]
+print(*[s.getsockname()[1] for s in sockets])
+PY
+}
+# await PORT: until somebody listens there
+await() {
+    for _ in $(seq 100); do
+        (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+        sleep 0.05
+    done
+    echo "nobody listens at port $1" >&2
+    exit 1
+}
+# A P-256 authority, a certificate of it for 127.0.0.1.
+make_certificates() {
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+
+    openssl req -x509 "${key[@]}" -days 3650 -subj "/CN=bench" -keyout "$dir/ca.key" -out "$dir/ca.pem"
+    openssl req "${key[@]}" -subj "/CN=bench" -keyout "$dir/leaf.key" -out "$dir/leaf.csr"
+    openssl x509 -req -in "$dir/leaf.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
+        -extfile <(echo "subjectAltName=IP:127.0.0.1") -out "$dir/leaf.pem"
+} 2>/dev/null
+
+# start_nginx: sets $plain and $https, URLs of servers that answer at once, of which those below /stuck
+# never answer; $https speaks HTTP/2 too. What is in $dir/files is below /files.
+start_nginx() {
+    local ports
+
+    make_certificates
+    mkdir "$dir/files"
+    read -r -a ports <<<"$(free_ports 2)"
+    plain=http://127.0.0.1:${ports[0]} https=https://127.0.0.1:${ports[1]}
+    echo "bench:{PLAIN}x" >"$dir/users"
+    cat >"$dir/nginx.conf" <<CONF
+daemon off;
+user root;
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/error.log crit;
+events { worker_connections 16384; }
+worker_rlimit_nofile 20000;
+http {
+    access_log off;
+    client_body_temp_path $dir; proxy_temp_path $dir; fastcgi_temp_path $dir;
+    uwsgi_temp_path $dir; scgi_temp_path $dir;
+    default_type text/plain;
+    sendfile on;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate $dir/leaf.pem;
+    ssl_certificate_key $dir/leaf.key;
+    server {
+        listen 127.0.0.1:${ports[0]} backlog=4096;
+        listen 127.0.0.1:${ports[1]} ssl http2 backlog=4096;
+        location / { return 200 "good day\n"; }
+        location /files/ { root $dir; }
+        location /stuck { auth_delay 1h; auth_basic bench; auth_basic_user_file $dir/users; }
+    }
+}
+CONF
+    nginx -e "$dir/error.log" -c "$dir/nginx.conf" &
+    started+=($!)
+    await "${ports[0]}"
+}
+# start_blackbox: sets $blackbox, its port, and $blackbox_pid
+start_blackbox() {
+    blackbox=$(free_ports 1)
+    cat >"$dir/blackbox.yml" <<CONF
+modules:
+  bench:
+    prober: http
+    timeout: 5s
+    http:
+      preferred_ip_protocol: ip4
+      tls_config: { ca_file: $dir/ca.pem }
+CONF
+    prometheus-blackbox-exporter --config.file="$dir/blackbox.yml" --log.level=error \
+        --web.listen-address="127.0.0.1:$blackbox" &
+    blackbox_pid=$!
+    started+=($!)
+    await "$blackbox"
+}
+# The http block that says the same to us, as JSON.
+http_block() {
+    python3 - "$dir/ca.pem" "$@" <<'PY'
+import json, sys
+block = {'preferred_ip_protocol': 'ip4', 'tls_config': {'ca': open(sys.argv[1]).read()}}
+print(json.dumps({**block, **json.loads(sys.argv[2] if len(sys.argv) > 2 else '{}')}))
+PY
+}
