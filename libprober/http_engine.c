@@ -15,7 +15,7 @@
 
 struct probe {
     struct http_engine *engine;
-    struct http_kind *kind;
+    const struct http_kit *kit;
     struct http_course course;
     struct http_transfer *transfer;
     struct http_result result;
@@ -100,6 +100,7 @@ static void free_probe(struct probe *p)
     if (p->is_in_set)
         curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
     http_transfer_destroy(p->transfer);
+    http_kit_release(p->kit);
     free(p);
 }
 
@@ -133,8 +134,8 @@ static void ask(struct probe *p)
 
     http_course_put_fields(&p->course, &fields);
     if (!p->transfer)
-        err = http_transfer_create(&p->transfer, http_kind_spec(p->kind), http_kind_trust(p->kind),
-                                   http_judge_wants_body(http_kind_judge(p->kind)));
+        err = http_transfer_create(&p->transfer, p->kit->spec, p->kit->trust,
+                                   http_judge_wants_body(p->kit->judge));
     if (!err && strbuf_ok(&fields.text))
         err = http_transfer_prepare(p->transfer, &hop, p, clock_monotonic_ns());
     else
@@ -182,7 +183,7 @@ static void on_address(void *context, const struct resolver_answer *answer)
 
 static void look_up(struct probe *p)
 {
-    const struct http_spec *spec = http_kind_spec(p->kind);
+    const struct http_spec *spec = p->kit->spec;
 
     memset(&p->result.address, 0, sizeof(p->result.address));
     p->is_looking_up = true;
@@ -229,8 +230,8 @@ static void judge(struct probe *p, struct http_hop_result *hop)
         return;
     }
     hop->reply.is_beyond_redirects =
-        http_kind_spec(p->kind)->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
-    finish(p, http_judge_reply(http_kind_judge(p->kind), &hop->reply, NULL));
+        p->kit->spec->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
+    finish(p, http_judge_reply(p->kit->judge, &hop->reply, NULL));
 }
 
 static void end_hop(struct probe *p, CURLcode code)
@@ -241,8 +242,7 @@ static void end_hop(struct probe *p, CURLcode code)
     curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
     p->is_in_set = false;
     take_hop(p, &hop);
-    if (hop.location && http_kind_spec(p->kind)->follow_redirects &&
-        p->result.redirects <= HTTP_REDIRECTS_MAX)
+    if (hop.location && p->kit->spec->follow_redirects && p->result.redirects <= HTTP_REDIRECTS_MAX)
         follow(p, &hop);
     else
         judge(p, &hop);
@@ -331,34 +331,41 @@ void http_engine_set_guard(struct http_engine *e,
     e->permits_context = context;
 }
 
+/* Fails a probe that is not in the heap yet. */
+static void refuse(struct probe *p, enum http_reason reason)
+{
+    p->result.reason = reason;
+    p->done(p->context, &p->result);
+    free_probe(p);
+}
+
 void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
                        uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
 {
-    struct http_result failed = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
+    static const struct http_result no_memory = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
     struct probe *p = calloc(1, sizeof(*p));
-    enum prober_error err;
+    enum prober_error err = PROBER_OK;
 
     if (!p) {
-        done(context, &failed);
+        done(context, &no_memory);
         return;
     }
     p->engine = e;
-    p->kind = kind;
     p->started_ns = now_ns;
     p->deadline_ns = timeout_ns < UINT64_MAX - now_ns ? now_ns + timeout_ns : UINT64_MAX;
     p->done = done;
     p->context = context;
     p->result.content_length = -1;
-    err = http_course_begin(&p->course, http_kind_spec(kind), target);
-    if (err || !add_probe(e, p)) {
-        if (err)
-            failed.reason = err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME
-                                                          : HTTP_FAILED_BAD_URL;
-        done(context, &failed);
-        free(p);
-        return;
-    }
-    look_up(p);
+    p->kit = http_kind_hold(kind, now_ns, &p->result.trouble);
+    if (p->kit)
+        err = http_course_begin(&p->course, p->kit->spec, target);
+    if (err)
+        refuse(p, err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME
+                                                : HTTP_FAILED_BAD_URL);
+    else if (!p->kit || !add_probe(e, p))
+        refuse(p, HTTP_FAILED_LOCAL);
+    else
+        look_up(p);
 }
 
 size_t http_engine_running(const struct http_engine *e)

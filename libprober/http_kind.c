@@ -1,22 +1,30 @@
 #include "libprober/http_kind.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/array.h"
+#include "libprober/http_filled.h"
+
+/* A kit as its holders do not see it. */
+struct own_kit {
+    struct http_kit shown;
+    struct http_filled *filled;   /* NULL: the spec names no file */
+    struct http_tls_trust *trust; /* NULL: it is the kind's */
+    size_t holders;
+};
 
 struct http_kind {
     const struct http_spec *spec;
+    char *secrets_dir;
     struct http_judge *judge;
-    struct http_tls_trust *trust; /* NULL: nothing is verified */
+    struct http_tls_trust *trust; /* of the kits that have none of their own; or NULL */
+    struct own_kit *kit;          /* the latest; NULL: not made, as `why` says */
+    struct prober_failure why;
+    bool has_files, has_looked;
+    uint64_t looked_ns;
 };
-
-static bool has_file_values(const struct http_headers *headers)
-{
-    for (size_t i = 0; i < headers->count; i++)
-        if (headers->items[i].source == HTTP_VALUE_FILE)
-            return true;
-    return false;
-}
 
 static const char *unsupported_key(const struct http_spec *s)
 {
@@ -26,12 +34,6 @@ static const char *unsupported_key(const struct http_spec *s)
     } table[] = {
         {s->proxy.url || s->proxy.from_environment, "a proxy"},
         {s->oauth2 != NULL, "oauth2"},
-        {s->body_file != NULL, "body_file"},
-        {s->tls.ca_file || s->tls.cert_file || s->tls.key.file, "a file in tls_config"},
-        {s->basic_auth && (s->basic_auth->username_file || s->basic_auth->password.file),
-         "a file in basic_auth"},
-        {s->authorization && s->authorization->credentials.file, "credentials_file"},
-        {has_file_values(&s->headers) || has_file_values(&s->http_headers), "a file in headers"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -40,24 +42,121 @@ static const char *unsupported_key(const struct http_spec *s)
     return NULL;
 }
 
+/* ---- kits ---- */
+
+static void let_go(struct own_kit *kit)
+{
+    if (!kit || --kit->holders > 0)
+        return;
+    http_tls_trust_destroy(kit->trust);
+    http_filled_destroy(kit->filled);
+    free(kit);
+}
+
+static enum prober_error fill(struct http_kind *k, struct own_kit *kit)
+{
+    const struct http_tls *tls = &k->spec->tls;
+    struct prober_failure own;
+    enum prober_error err = PROBER_OK;
+
+    kit->shown = (struct http_kit){k->spec, k->judge, k->trust};
+    if (kit->filled)
+        kit->shown.spec = http_filled_spec(kit->filled);
+    if (tls->ca_file && !tls->insecure_skip_verify) {
+        err = http_tls_trust_create(&kit->trust, kit->shown.spec->tls.ca, &own);
+        kit->shown.trust = kit->trust;
+        if (err)
+            prober_fail(&k->why, err, "tls_config.ca_file: %.400s", own.text);
+    }
+    return err;
+}
+
+/* Makes the kit anew, unless that would change nothing. */
+static enum prober_error look(struct http_kind *k)
+{
+    struct own_kit *kit = calloc(1, sizeof(*kit));
+    enum prober_error err = prober_fail(&k->why, PROBER_ERR_NOMEM, "out of memory");
+
+    if (!kit)
+        return err;
+    kit->holders = 1;
+    err = k->has_files ? http_filled_create(&kit->filled, k->spec, k->secrets_dir, &k->why)
+                       : PROBER_OK;
+    if (!err && k->kit && http_filled_equal(k->kit->filled, kit->filled)) {
+        let_go(kit);
+        return PROBER_OK;
+    }
+    if (!err)
+        err = fill(k, kit);
+    let_go(k->kit);
+    k->kit = NULL;
+    if (err)
+        let_go(kit);
+    else
+        k->kit = kit;
+    return err;
+}
+
+const struct http_kit *http_kind_hold(struct http_kind *k, uint64_t now_ns, const char **trouble)
+{
+    if (k->has_files && (!k->has_looked || now_ns - k->looked_ns >= HTTP_KIND_LOOK_NS)) {
+        k->has_looked = true;
+        k->looked_ns = now_ns;
+        look(k);
+    }
+    if (!k->kit) {
+        *trouble = k->why.text;
+        return NULL;
+    }
+    k->kit->holders++;
+    return &k->kit->shown;
+}
+
+void http_kit_release(const struct http_kit *kit)
+{
+    let_go((struct own_kit *)kit);
+}
+
+/* ---- kinds ---- */
+
+static enum prober_error prepare(struct http_kind *k, const struct http_means *means,
+                                 struct prober_failure *why)
+{
+    const struct http_tls *tls = &k->spec->tls;
+    enum prober_error err = http_filled_check(k->spec, means->secrets_dir, why);
+
+    if (err)
+        return err;
+    k->has_files = http_filled_is_needed(k->spec);
+    if (k->has_files) {
+        k->secrets_dir = strdup(means->secrets_dir);
+        if (!k->secrets_dir)
+            return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    }
+    err = http_judge_create(&k->judge, k->spec, why);
+    if (!err && !tls->insecure_skip_verify && !tls->ca_file)
+        err = http_tls_trust_create(&k->trust, tls->ca, why);
+    if (!err && !k->has_files) {
+        err = look(k);
+        if (err)
+            prober_fail(why, err, "%s", k->why.text);
+    }
+    return err;
+}
+
 enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
                                    const struct http_means *means, struct prober_failure *why)
 {
+    static const struct http_means none = {NULL, NULL};
     const char *key = unsupported_key(spec);
     struct http_kind *k = calloc(1, sizeof(*k));
-    enum prober_error err = PROBER_OK;
+    enum prober_error err;
 
-    (void)means;
     if (!k)
-        err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
-    else if (key)
-        err = prober_fail(why, PROBER_ERR_UNSUPPORTED, "%s cannot be used in probes yet", key);
-    if (!err) {
-        k->spec = spec;
-        err = http_judge_create(&k->judge, spec, why);
-    }
-    if (!err && !spec->tls.insecure_skip_verify)
-        err = http_tls_trust_create(&k->trust, spec->tls.ca, why);
+        return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    k->spec = spec;
+    err = key ? prober_fail(why, PROBER_ERR_UNSUPPORTED, "%s cannot be used in probes yet", key)
+              : prepare(k, means ? means : &none, why);
     if (!err) {
         *out = k;
         k = NULL;
@@ -66,26 +165,13 @@ enum prober_error http_kind_create(struct http_kind **out, const struct http_spe
     return err;
 }
 
-const struct http_spec *http_kind_spec(const struct http_kind *k)
-{
-    return k->spec;
-}
-
-const struct http_judge *http_kind_judge(const struct http_kind *k)
-{
-    return k->judge;
-}
-
-const struct http_tls_trust *http_kind_trust(const struct http_kind *k)
-{
-    return k->trust;
-}
-
 void http_kind_destroy(struct http_kind *k)
 {
     if (!k)
         return;
+    let_go(k->kit);
     http_judge_destroy(k->judge);
     http_tls_trust_destroy(k->trust);
+    free(k->secrets_dir);
     free(k);
 }

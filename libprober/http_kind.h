@@ -2,36 +2,55 @@
  * http_kind - a spec made ready for probing: what all probes of one `http` block have in common.
  *
  * Purpose    Regexps are compiled, certificates read, and what the spec leaves to the machine is found
- *            there, as far as the means allow.
+ *            there, as far as the means allow. Files are looked at again by the first probe that begins
+ *            HTTP_KIND_LOOK_NS or more after the last look, and compared by content: a secret that was
+ *            swapped holds for the probes from then on, and one that cannot be read for none.
  * Threads    Made by any thread; then it belongs to the thread of the engine that uses it.
- * Ownership  Borrows the spec. Owns all else.
+ * Ownership  Borrows the spec. Owns all else. A kit lives as long as somebody holds it, or its kind.
  */
 #ifndef LIBPROBER_HTTP_KIND_H
 #define LIBPROBER_HTTP_KIND_H
 
+#include <stdint.h>
+
+#include "common/clock.h"
 #include "common/error.h"
 #include "libprober/http_judge.h"
 #include "libprober/http_spec.h"
 #include "libprober/http_tls.h"
 
+#define HTTP_KIND_LOOK_NS CLOCK_NS_PER_S
+
 /* What of this machine probes may use. */
 struct http_means {
-    const char *secrets_dir; /* files that a spec names are read beneath it; NULL or "": none are */
+    const char
+        *secrets_dir; /* files that a spec names are read beneath it, absolute; NULL or "": no
+                                 file is read */
     char *const
         *environment; /* "NAME=value", NULL at the end, for proxy_from_environment; or NULL */
 };
 
 struct http_kind;
 
-/* means: copied; NULL: none. Errors: PROBER_ERR_UNSUPPORTED for keys that this engine does not honour:
- * proxies, oauth2, and what is read from files; PROBER_ERR_SYNTAX (regexp, ca), PROBER_ERR_NOMEM. */
+/* means: copied; NULL: none. Errors: PROBER_ERR_UNSUPPORTED for proxies, oauth2, and files without a
+ * directory for them; PROBER_ERR_DENIED for files elsewhere; PROBER_ERR_SYNTAX (regexp, ca),
+ * PROBER_ERR_NOMEM. Files are not looked at yet. */
 enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
                                    const struct http_means *means, struct prober_failure *why);
-const struct http_spec *http_kind_spec(const struct http_kind *k);
-const struct http_judge *http_kind_judge(const struct http_kind *k);
-/* NULL: nothing is verified. */
-const struct http_tls_trust *http_kind_trust(const struct http_kind *k);
 /* No probe of the kind may be running. NULL is fine. */
 void http_kind_destroy(struct http_kind *k);
+
+/* What a probe uses from its begin to its end. */
+struct http_kit {
+    const struct http_spec *spec; /* without files: see http_filled.h */
+    const struct http_judge *judge;
+    const struct http_tls_trust *trust; /* NULL: nothing is verified */
+};
+
+/* The kit of a probe that begins at now_ns (monotonic), to be let go of by it; NULL when there is none,
+ * as a file cannot be used: *trouble is then a sentence, valid until the next call. */
+const struct http_kit *http_kind_hold(struct http_kind *k, uint64_t now_ns, const char **trouble);
+/* NULL is fine. */
+void http_kit_release(const struct http_kit *kit);
 
 #endif

@@ -27,6 +27,15 @@ struct http_transfer {
     char error[CURL_ERROR_SIZE];
 };
 
+/* Where the answer redirects to. A body that was sent as a stream cannot be sent again, as 307 and 308
+ * want it: these are then answers like others. */
+static const char *location_of(const struct http_transfer *t)
+{
+    if (t->spec->body_file && (t->head.status == 307 || t->head.status == 308))
+        return NULL;
+    return http_head_location(&t->head);
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
     struct http_transfer *t = context;
@@ -39,7 +48,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
         if (t->is_tls && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK &&
             info)
             http_tls_note_version(&t->tls, info->internals);
-        t->is_redirect = http_head_location(&t->head) != NULL;
+        t->is_redirect = location_of(t) != NULL;
     }
     return t->is_redirect ? 0 : size * count;
 }
@@ -152,6 +161,20 @@ static bool add_field(struct curl_slist **list, const char *name, const char *va
     return ok;
 }
 
+/* An empty stream is no body where the method needs none, as Go has it. */
+static bool has_body(const struct http_transfer *t, const struct http_hop *hop)
+{
+    static const char *const usually_without[] = {"GET",     "HEAD",     "DELETE",
+                                                  "OPTIONS", "PROPFIND", "SEARCH"};
+
+    if (!hop->has_body || !t->spec->body_file || t->spec->body_len > 0)
+        return hop->has_body;
+    for (size_t i = 0; i < ARRAY_LEN(usually_without); i++)
+        if (strcmp(hop->method, usually_without[i]) == 0)
+            return false;
+    return true;
+}
+
 static bool set_lines(struct http_transfer *t, const struct http_hop *hop)
 {
     static const struct {
@@ -176,6 +199,8 @@ static bool set_lines(struct http_transfer *t, const struct http_hop *hop)
         left -= (size_t)(next - at);
         at = next;
     }
+    if (ok && t->spec->body_file && has_body(t, hop))
+        ok = add_field(&t->lines, "Transfer-Encoding", "chunked");
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->lines);
     return ok;
 }
@@ -183,7 +208,7 @@ static bool set_lines(struct http_transfer *t, const struct http_hop *hop)
 static void set_method(struct http_transfer *t, const struct http_hop *hop)
 {
     static const char *const have_length[] = {"POST", "PUT", "PATCH"};
-    bool posts = hop->has_body;
+    bool has = has_body(t, hop), posts = has;
 
     for (size_t i = 0; i < ARRAY_LEN(have_length); i++)
         posts = posts || strcmp(hop->method, have_length[i]) == 0;
@@ -194,8 +219,8 @@ static void set_method(struct http_transfer *t, const struct http_hop *hop)
     } else if (posts) {
         curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)(hop->has_body ? t->spec->body_len : 0));
-        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, hop->has_body ? t->spec->body : "");
+                         (curl_off_t)(has ? t->spec->body_len : 0));
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, has ? t->spec->body : "");
     }
     curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, hop->method);
 }
@@ -310,7 +335,7 @@ static void take_reply(const struct http_transfer *t, struct http_hop_result *ou
     const struct http_head *head = &t->head;
 
     out->has_head = head->is_whole && !head->fault;
-    out->location = out->has_head ? http_head_location(head) : NULL;
+    out->location = out->has_head ? location_of(t) : NULL;
     out->content_length = head->content_length;
     out->body_received = http_body_received(t->body);
     out->body_decoded = http_body_decoded(t->body);

@@ -4,6 +4,7 @@ fakes_test_http_fetch := http_server
 fakes_test_address := fake_routes dns_server http_server
 fakes_test_region := http_server
 fakes_test_http_engine := dns_server http_server
+fakes_test_http_kind := dns_server http_server tls_server
 fakes_test_http_tls := dns_server tls_server
 fakes_test_client := http_server
 fakes_test_targets := fake_icmp_engine fake_resolver

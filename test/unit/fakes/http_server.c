@@ -89,6 +89,8 @@ static bool is_whole(const struct connection *c)
                *length = strstr(c->request, "Content-Length:");
     size_t body = length ? strtoul(length + 15, NULL, 10) : 0;
 
+    if (strstr(c->request, "Transfer-Encoding: chunked"))
+        return strstr(c->request, "\r\n0\r\n\r\n") != NULL;
     return end && c->request + c->len >= end + 4 + body;
 }
 
