@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,13 @@
 
 #define ANSWER_MAX_DEFAULT (64 << 10)
 #define HEADERS_MAX (64 << 10) /* libcurl itself takes any number of them */
+#define FETCHER_FDS_MAX 8
 
-/* One request while it runs. */
+/* One request, from its start until its answer is taken. */
 struct fetch {
+    struct fetch *next;
     CURL *easy;
+    uint64_t deadline_ns; /* monotonic */
     struct curl_slist *headers;
     struct http_answer *answer;
     size_t room; /* of answer->body */
@@ -72,6 +76,40 @@ static bool add_headers(struct fetch *f, const char *const *headers)
     return true;
 }
 
+static void set_blob(CURL *e, CURLoption option, const char *pem)
+{
+    struct curl_blob blob = {(void *)(uintptr_t)pem, pem ? strlen(pem) : 0, CURL_BLOB_COPY};
+
+    if (pem)
+        curl_easy_setopt(e, option, &blob);
+}
+
+static void set_tls(CURL *e, const struct http_fetch_tls *tls)
+{
+    static const long least[] = {[HTTP_TLS_DEFAULT] = CURL_SSLVERSION_TLSv1_2,
+                                 [HTTP_TLS_1_0] = CURL_SSLVERSION_TLSv1_0,
+                                 [HTTP_TLS_1_1] = CURL_SSLVERSION_TLSv1_1,
+                                 [HTTP_TLS_1_2] = CURL_SSLVERSION_TLSv1_2,
+                                 [HTTP_TLS_1_3] = CURL_SSLVERSION_TLSv1_3};
+    static const long most[] = {[HTTP_TLS_DEFAULT] = CURL_SSLVERSION_MAX_DEFAULT,
+                                [HTTP_TLS_1_0] = CURL_SSLVERSION_MAX_TLSv1_0,
+                                [HTTP_TLS_1_1] = CURL_SSLVERSION_MAX_TLSv1_1,
+                                [HTTP_TLS_1_2] = CURL_SSLVERSION_MAX_TLSv1_2,
+                                [HTTP_TLS_1_3] = CURL_SSLVERSION_MAX_TLSv1_3};
+
+    curl_easy_setopt(e, CURLOPT_SSLVERSION, least[tls->min_version] | most[tls->max_version]);
+    if (tls->ca) {
+        curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
+        set_blob(e, CURLOPT_CAINFO_BLOB, tls->ca);
+    }
+    set_blob(e, CURLOPT_SSLCERT_BLOB, tls->cert);
+    set_blob(e, CURLOPT_SSLKEY_BLOB, tls->key);
+    if (tls->insecure_skip_verify) {
+        curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+}
+
 static void set_options(struct fetch *f, const struct http_request *request)
 {
     CURL *e = f->easy;
@@ -79,7 +117,8 @@ static void set_options(struct fetch *f, const struct http_request *request)
     curl_easy_setopt(e, CURLOPT_URL, request->url);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_PROXY, "");
+    curl_easy_setopt(e, CURLOPT_PROXY, request->proxy ? request->proxy : "");
+    curl_easy_setopt(e, CURLOPT_NOPROXY, "");
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT,
                      1L);                      /* else a stuck name look-up holds up the cleanup */
@@ -92,6 +131,14 @@ static void set_options(struct fetch *f, const struct http_request *request)
     curl_easy_setopt(e, CURLOPT_HEADERDATA, f);
     curl_easy_setopt(e, CURLOPT_PRIVATE, f);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, f->error);
+    if (request->only_http1)
+        curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    if (request->username)
+        curl_easy_setopt(e, CURLOPT_USERNAME, request->username);
+    if (request->password)
+        curl_easy_setopt(e, CURLOPT_PASSWORD, request->password);
+    if (request->tls)
+        set_tls(e, request->tls);
     if (request->body || (request->method && strcmp(request->method, "GET") != 0)) {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
@@ -99,25 +146,6 @@ static void set_options(struct fetch *f, const struct http_request *request)
     }
     if (request->method)
         curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, request->method);
-}
-
-/* Puts the request into the set. On error the answer says why, and the fetch has ended. */
-static void start(struct fetch *f, CURLM *multi, const struct http_request *request,
-                  struct http_answer *answer)
-{
-    memset(answer, 0, sizeof(*answer));
-    f->answer = answer;
-    f->max = request->answer_max ? request->answer_max : ANSWER_MAX_DEFAULT;
-    f->easy = multi ? curl_easy_init() : NULL;
-    answer->body = calloc(1, 1);
-    f->room = 1;
-    if (f->easy && answer->body && add_headers(f, request->headers)) {
-        set_options(f, request);
-        if (curl_multi_add_handle(multi, f->easy) == CURLM_OK)
-            return;
-    }
-    f->ended = true;
-    answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
 }
 
 static enum prober_error error_of_curl(CURLcode code)
@@ -147,6 +175,7 @@ static enum prober_error error_of_curl(CURLcode code)
 static void end(struct fetch *f, CURLcode code)
 {
     struct http_answer *a = f->answer;
+    const char *type = NULL;
     long status = 0;
 
     f->ended = true;
@@ -160,6 +189,8 @@ static void end(struct fetch *f, CURLcode code)
         return;
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     a->status = (int)status;
+    curl_easy_getinfo(f->easy, CURLINFO_CONTENT_TYPE, &type);
+    snprintf(a->content_type, sizeof(a->content_type), "%s", type ? type : "");
 }
 
 static void collect(CURLM *multi)
@@ -173,68 +204,187 @@ static void collect(CURLM *multi)
         if (msg->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&f);
-        end(f, msg->data.result);
+        if (!f->ended)
+            end(f, msg->data.result);
     }
 }
 
-static void run(CURLM *multi, uint64_t deadline_ns)
-{
-    int running = 0;
+/* ---- a fetcher ---- */
 
+struct http_fetcher {
+    CURLM *multi;
+    struct fetch *fetches; /* the newest first */
+};
+
+enum prober_error http_fetcher_create(struct http_fetcher **out)
+{
+    struct http_fetcher *f = NULL;
+
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return PROBER_ERR_NOMEM;
+    f = calloc(1, sizeof(*f));
+    if (f)
+        f->multi = curl_multi_init();
+    if (f && f->multi) {
+        *out = f;
+        return PROBER_OK;
+    }
+    free(f);
+    curl_global_cleanup();
+    return PROBER_ERR_NOMEM;
+}
+
+void http_fetcher_start(struct http_fetcher *f, const struct http_request *request,
+                        struct http_answer *answer, uint64_t timeout_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+    memset(answer, 0, sizeof(*answer));
+    if (!fetch) {
+        answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
+        return;
+    }
+    fetch->answer = answer;
+    fetch->max = request->answer_max ? request->answer_max : ANSWER_MAX_DEFAULT;
+    fetch->deadline_ns = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX;
+    fetch->next = f->fetches;
+    f->fetches = fetch;
+    fetch->easy = curl_easy_init();
+    answer->body = calloc(1, 1);
+    fetch->room = 1;
+    if (fetch->easy && answer->body && add_headers(fetch, request->headers)) {
+        set_options(fetch, request);
+        if (curl_multi_add_handle(f->multi, fetch->easy) == CURLM_OK)
+            return;
+    }
+    fetch->ended = true;
+    answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
+}
+
+/* Ends those whose time is up. Returns whether any has ended, and the next deadline. */
+static bool expire(struct http_fetcher *f, uint64_t now, uint64_t *deadline_ns)
+{
+    bool ended = false;
+
+    for (struct fetch *fetch = f->fetches; fetch; fetch = fetch->next) {
+        if (!fetch->ended && now >= fetch->deadline_ns) {
+            fetch->answer->err =
+                prober_fail(&fetch->answer->why, PROBER_ERR_TIMEOUT, "no answer in time");
+            fetch->ended = true;
+        }
+        ended = ended || fetch->ended;
+        if (fetch->deadline_ns < *deadline_ns)
+            *deadline_ns = fetch->deadline_ns;
+    }
+    return ended;
+}
+
+/* Sleeps until libcurl or one of fds[count] has work. True when one of the fds has. */
+static bool sleep_until(struct http_fetcher *f, struct pollfd *fds, size_t count, uint64_t now,
+                        uint64_t until_ns)
+{
+    uint64_t left_ms = until_ns > now ? (until_ns - now - 1) / CLOCK_NS_PER_MS + 1 : 0;
+    struct curl_waitfd waits[FETCHER_FDS_MAX];
+    bool ready = false;
+
+    for (size_t i = 0; i < count; i++)
+        waits[i] = (struct curl_waitfd){.fd = fds[i].fd, .events = CURL_WAIT_POLLIN};
+    curl_multi_poll(f->multi, waits, (unsigned)count, left_ms < INT_MAX ? (int)left_ms : INT_MAX,
+                    NULL);
+    for (size_t i = 0; i < count; i++) {
+        fds[i].revents = waits[i].revents ? POLLIN : 0;
+        ready = ready || waits[i].revents;
+    }
+    return ready;
+}
+
+void http_fetcher_wait(struct http_fetcher *f, struct pollfd *fds, size_t count,
+                       uint64_t timeout_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    uint64_t until_ns = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX;
+
+    count = count < FETCHER_FDS_MAX ? count : FETCHER_FDS_MAX;
     for (;;) {
-        uint64_t now, left_ms;
+        uint64_t deadline_ns = until_ns;
+        int running;
 
-        if (curl_multi_perform(multi, &running) != CURLM_OK)
-            return;
-        collect(multi);
+        curl_multi_perform(f->multi, &running);
+        collect(f->multi);
         now = clock_monotonic_ns();
-        if (running == 0 || now >= deadline_ns)
-            return;
-        left_ms = (deadline_ns - now) / CLOCK_NS_PER_MS + 1;
-        if (curl_multi_poll(multi, NULL, 0, left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL))
+        if (expire(f, now, &deadline_ns))
+            deadline_ns = now;
+        if (sleep_until(f, fds, count, now, deadline_ns) || deadline_ns <= now)
             return;
     }
 }
 
-static void finish(struct fetch *f, CURLM *multi)
+static void fetch_free(struct http_fetcher *f, struct fetch *fetch)
 {
-    struct http_answer *a = f->answer;
+    struct http_answer *a = fetch->answer;
 
-    if (!f->ended)
-        a->err = prober_fail(&a->why, PROBER_ERR_TIMEOUT, "no answer in time");
-    if (f->easy) {
-        curl_multi_remove_handle(multi, f->easy);
-        curl_easy_cleanup(f->easy);
+    if (fetch->easy) {
+        curl_multi_remove_handle(f->multi, fetch->easy);
+        curl_easy_cleanup(fetch->easy);
     }
-    curl_slist_free_all(f->headers);
-    if (a->err) {
+    curl_slist_free_all(fetch->headers);
+    if (a->err || !fetch->ended) {
         free(a->body);
         a->body = NULL;
         a->body_len = 0;
     }
+    free(fetch);
 }
+
+struct http_answer *http_fetcher_take(struct http_fetcher *f)
+{
+    for (struct fetch **at = &f->fetches; *at; at = &(*at)->next) {
+        struct fetch *fetch = *at;
+        struct http_answer *answer = fetch->answer;
+
+        if (!fetch->ended)
+            continue;
+        *at = fetch->next;
+        fetch_free(f, fetch);
+        return answer;
+    }
+    return NULL;
+}
+
+void http_fetcher_destroy(struct http_fetcher *f)
+{
+    if (!f)
+        return;
+    while (f->fetches) {
+        struct fetch *fetch = f->fetches;
+
+        f->fetches = fetch->next;
+        fetch_free(f, fetch);
+    }
+    curl_multi_cleanup(f->multi);
+    curl_global_cleanup();
+    free(f);
+}
+
+/* ---- all at once ---- */
 
 void http_fetch(const struct http_request *requests, struct http_answer *answers, size_t count,
                 uint64_t timeout_ns)
 {
-    uint64_t now = clock_monotonic_ns();
-    uint64_t deadline_ns = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX;
-    struct fetch *fetches = calloc(count ? count : 1, sizeof(*fetches));
-    bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    CURLM *multi = ready && fetches ? curl_multi_init() : NULL;
+    struct http_fetcher *f = NULL;
+    enum prober_error err = http_fetcher_create(&f);
 
-    for (size_t i = 0; fetches && i < count; i++)
-        start(&fetches[i], multi, &requests[i], &answers[i]);
-    if (multi)
-        run(multi, deadline_ns);
-    for (size_t i = 0; fetches && i < count; i++)
-        finish(&fetches[i], multi);
-    for (size_t i = 0; !fetches && i < count; i++)
-        answers[i] = (struct http_answer){.err = PROBER_ERR_NOMEM};
-    curl_multi_cleanup(multi);
-    if (ready)
-        curl_global_cleanup();
-    free(fetches);
+    for (size_t i = 0; i < count && err; i++)
+        answers[i] = (struct http_answer){.err = err};
+    for (size_t i = 0; i < count && !err; i++)
+        http_fetcher_start(f, &requests[i], &answers[i], timeout_ns);
+    while (f && f->fetches) {
+        http_fetcher_wait(f, NULL, 0, UINT64_MAX);
+        while (http_fetcher_take(f))
+            ;
+    }
+    http_fetcher_destroy(f);
 }
 
 void http_answers_free(struct http_answer *answers, size_t count)

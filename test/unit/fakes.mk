@@ -1,6 +1,6 @@
 fakes_test_resolver := dns_server
 fakes_test_log := fake_clock
-fakes_test_http_fetch := http_server
+fakes_test_http_fetch := http_server tls_server
 fakes_test_address := fake_routes dns_server http_server
 fakes_test_region := http_server
 fakes_test_http_engine := dns_server http_server

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/clock.h"
 #include "fakes/http_server.h"
+#include "fakes/tls_server.h"
 
 #define LONG_NS (20 * CLOCK_NS_PER_S)
 #define SHORT_NS (200 * CLOCK_NS_PER_MS)
@@ -27,6 +30,15 @@ static const struct http_route routes[] = {
      .path = "/gibberish",
      .body = "\x01\x02 what",
      .behaviour = HTTP_SPEAKS_NO_HTTP},
+    {.method = "GET",
+     .path = "/json",
+     .headers = "Content-Type: application/json\r\n",
+     .body = "[]"},
+    {.method = "GET",
+     .path = "/basic",
+     .needs = "Authorization: Basic bWU6aHVzaA==",
+     .body = "let in"},
+    {.method = "GET", .path = "http://sd.test/proxied", .body = "by proxy"},
     {.method = "PUT", .path = "/put", .body = "put"},
     {.method = "POST", .path = "/post", .body = "posted"},
     {0},
@@ -225,6 +237,148 @@ static void methods_and_bodies_are_sent(void **state)
     assert_null(strstr(http_server_last(f->server), "&c"));
 }
 
+static void the_content_type_is_told(void **state)
+{
+    struct http_answer a = fetch(*state, "/json");
+
+    assert_string_equal(a.content_type, "application/json");
+    http_answers_free(&a, 1);
+    a = fetch(*state, "/empty");
+    assert_string_equal(a.content_type, "");
+    http_answers_free(&a, 1);
+}
+
+static void credentials_are_shown(void **state)
+{
+    struct http_request request = {
+        .url = url(*state, "/basic"), .username = "me", .password = "hush"};
+    struct http_answer a;
+
+    http_fetch(&request, &a, 1, LONG_NS);
+    assert_string_equal(a.body, "let in");
+    http_answers_free(&a, 1);
+}
+
+static void a_proxy_is_asked_when_one_is_given(void **state)
+{
+    struct fixture *f = *state;
+    struct http_request request = {.url = "http://sd.test/proxied",
+                                   .proxy = http_server_url(f->server)};
+    struct http_answer a;
+
+    http_fetch(&request, &a, 1, LONG_NS);
+    assert_string_equal(a.body, "by proxy");
+    http_answers_free(&a, 1);
+}
+
+static struct http_answer fetch_tls(struct tls_server *server, const struct http_fetch_tls *tls)
+{
+    struct http_request request = {.tls = tls};
+    struct http_answer a;
+    char text[64];
+
+    snprintf(text, sizeof(text), "https://127.0.0.1:%s/", tls_server_port(server));
+    request.url = text;
+    http_fetch(&request, &a, 1, LONG_NS);
+    return a;
+}
+
+static void a_certificate_is_verified_as_told(void **state)
+{
+    struct tls_server *server =
+        tls_server_start(&(struct tls_server_config){.names = "IP:127.0.0.1"});
+    struct http_fetch_tls tls = {.ca = tls_server_ca(server)};
+    struct http_answer a = fetch_tls(server, NULL);
+
+    (void)state;
+    assert_int_not_equal(a.err, PROBER_OK);
+    a = fetch_tls(server, &tls);
+    assert_string_equal(a.body, "safe");
+    http_answers_free(&a, 1);
+    tls = (struct http_fetch_tls){.insecure_skip_verify = true};
+    a = fetch_tls(server, &tls);
+    assert_string_equal(a.body, "safe");
+    http_answers_free(&a, 1);
+    tls_server_stop(server);
+}
+
+static void a_client_certificate_is_shown(void **state)
+{
+    struct tls_server *server = tls_server_start(
+        &(struct tls_server_config){.names = "IP:127.0.0.1", .asks_for_client = true});
+    struct http_fetch_tls tls = {.ca = tls_server_ca(server)};
+    struct http_answer a = fetch_tls(server, &tls);
+
+    (void)state;
+    assert_int_not_equal(a.err, PROBER_OK);
+    tls.cert = tls_server_cert(server);
+    tls.key = tls_server_key(server);
+    a = fetch_tls(server, &tls);
+    assert_string_equal(a.body, "safe");
+    http_answers_free(&a, 1);
+    tls_server_stop(server);
+}
+
+static void the_least_tls_version_is_kept(void **state)
+{
+    struct tls_server *server =
+        tls_server_start(&(struct tls_server_config){.names = "IP:127.0.0.1", .newest = 2});
+    struct http_fetch_tls tls = {.ca = tls_server_ca(server), .min_version = HTTP_TLS_1_3};
+    struct http_answer a = fetch_tls(server, &tls);
+
+    (void)state;
+    assert_int_not_equal(a.err, PROBER_OK);
+    tls.min_version = HTTP_TLS_DEFAULT;
+    a = fetch_tls(server, &tls);
+    assert_string_equal(a.body, "safe");
+    http_answers_free(&a, 1);
+    tls_server_stop(server);
+}
+
+static void a_fetcher_gives_each_answer_when_it_is_complete(void **state)
+{
+    struct fixture *f = *state;
+    char silent[128];
+    struct http_request requests[2] = {{.url = silent}, {.url = url(f, "/hello")}};
+    struct http_answer answers[2];
+    struct http_fetcher *fetcher;
+
+    snprintf(silent, sizeof(silent), "%s/silent", http_server_url(f->server));
+    assert_int_equal(http_fetcher_create(&fetcher), PROBER_OK);
+    assert_null(http_fetcher_take(fetcher));
+    http_fetcher_start(fetcher, &requests[0], &answers[0], LONG_NS);
+    http_fetcher_start(fetcher, &requests[1], &answers[1], LONG_NS);
+    http_fetcher_wait(fetcher, NULL, 0, LONG_NS);
+    assert_ptr_equal(http_fetcher_take(fetcher), &answers[1]);
+    assert_string_equal(answers[1].body, "good day");
+    assert_null(http_fetcher_take(fetcher));
+    http_fetcher_destroy(fetcher); /* with one under way */
+    assert_null(answers[0].body);
+    http_answers_free(answers, 2);
+}
+
+static void a_fetcher_wakes_for_other_work(void **state)
+{
+    struct pollfd fds[2] = {{.fd = eventfd(0, 0)}, {.fd = eventfd(1, 0)}};
+    struct http_request request = {.url = url(*state, "/silent")};
+    struct http_answer answer;
+    struct http_fetcher *fetcher;
+
+    assert_int_equal(http_fetcher_create(&fetcher), PROBER_OK);
+    http_fetcher_wait(fetcher, fds, 2, LONG_NS);
+    assert_int_equal(fds[0].revents, 0);
+    assert_int_equal(fds[1].revents, POLLIN);
+    http_fetcher_start(fetcher, &request, &answer, LONG_NS);
+    http_fetcher_wait(fetcher, fds, 2, LONG_NS);
+    assert_int_equal(fds[1].revents, POLLIN);
+    assert_null(http_fetcher_take(fetcher));
+    http_fetcher_wait(fetcher, fds, 1, CLOCK_NS_PER_MS);
+    assert_null(http_fetcher_take(fetcher));
+    http_fetcher_destroy(fetcher);
+    close(fds[0].fd);
+    close(fds[1].fd);
+}
+
 static void no_requests_are_fine(void **state)
 {
     (void)state;
@@ -245,9 +399,17 @@ int main(void)
         TEST(a_peer_that_breaks_off_or_speaks_no_http_is_an_error),
         TEST(a_silent_server_times_out_and_holds_up_no_other),
         TEST(methods_and_bodies_are_sent),
+        TEST(the_content_type_is_told),
+        TEST(credentials_are_shown),
+        TEST(a_proxy_is_asked_when_one_is_given),
+        TEST(a_fetcher_gives_each_answer_when_it_is_complete),
+        TEST(a_fetcher_wakes_for_other_work),
 #undef TEST
         cmocka_unit_test(other_protocols_are_refused),
         cmocka_unit_test(nobody_listening_is_unreachable),
+        cmocka_unit_test(a_certificate_is_verified_as_told),
+        cmocka_unit_test(a_client_certificate_is_shown),
+        cmocka_unit_test(the_least_tls_version_is_kept),
         cmocka_unit_test(no_requests_are_fine),
     };
 
