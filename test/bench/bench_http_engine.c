@@ -186,7 +186,7 @@ int main(int argc, char **argv)
         b.times[i] = calloc(b.count + 1, sizeof(uint64_t));
     spec = read_block(block);
     if (resolver_create(&resolver, &names, &why) || http_engine_create(&b.engine, resolver) ||
-        http_kind_create(&b.kind, spec, &why)) {
+        http_kind_create(&b.kind, spec, NULL, &why)) {
         fprintf(stderr, "%s\n", why.text);
         return 1;
     }
