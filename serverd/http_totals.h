@@ -75,4 +75,20 @@ static inline uint64_t http_totals_unsent(const struct http_totals *t)
     return t->unsent_late + t->ended[HTTP_FAILED_LOCAL];
 }
 
+/* The same, without the reasons. */
+struct http_results {
+    uint64_t succeeded, failed, unsent;
+};
+
+static inline void http_results_add(struct http_results *r, uint32_t reason, uint32_t unsent_late)
+{
+    r->unsent += unsent_late;
+    if (reason == HTTP_SUCCEEDED)
+        r->succeeded++;
+    else if (reason == HTTP_FAILED_LOCAL)
+        r->unsent++;
+    else
+        r->failed++;
+}
+
 #endif

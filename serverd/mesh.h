@@ -88,9 +88,10 @@ struct mesh_url {
     struct mesh_url_window window;
     /* Since the server's start: these never fall while the URL is known. */
     struct http_totals total;
+    uint64_t total_failed;                          /* http_totals_failed of it */
     uint64_t total_duration_ns;                     /* of the probes that succeeded */
     uint64_t total_buckets[MESH_URL_BUCKETS + 1];   /* likewise; cumulative, as exposed */
-    struct http_totals backfilled; /* probes that came too late for today's counters */
+    struct http_results backfilled; /* probes that came too late for today's counters */
 };
 
 struct mesh {

@@ -225,6 +225,6 @@ void shard_backfill_http_rows(struct shard *s, struct boot *boot, const struct w
     const struct wire_http_columns *c = &report->http;
 
     for (size_t row = 0; row < report->rows; row++)
-        http_totals_add(&boot->http_cells[s->rows[row]].url->backfilled, COLUMN(reason),
-                        COLUMN(unsent_late));
+        http_results_add(&boot->http_cells[s->rows[row]].url->backfilled, COLUMN(reason),
+                         COLUMN(unsent_late));
 }

@@ -318,6 +318,7 @@ static void fill_row(struct mesh_url *row, const struct source *source, const st
         .planned = url->planned,
         .has_gauges = url->has_gauges,
         .total = url->total,
+        .total_failed = http_totals_failed(&url->total),
         .total_duration_ns = url->total_duration_ns,
         .backfilled = url->backfilled,
     };

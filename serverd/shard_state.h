@@ -48,7 +48,8 @@ struct url {
     bool listed; /* the plan has it, though perhaps nobody to probe it from here */
     bool has_gauges;
     size_t cells; /* that point here */
-    struct http_totals total, backfilled;
+    struct http_totals total;
+    struct http_results backfilled;
     uint64_t total_duration_ns;
     uint64_t buckets[MESH_URL_BUCKETS + 1]; /* each by itself */
     struct mesh_url_window window;
