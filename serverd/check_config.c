@@ -9,6 +9,7 @@
 #include "common/yaml.h"
 #include "libprober/spec.h"
 #include "serverd/options.h"
+#include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 
 static void dump(const struct probe_spec *spec)
@@ -27,16 +28,19 @@ static enum prober_error check_probe_file(const char *path, bool dump_it, struct
     size_t targets = 0;
     enum prober_error err = probe_spec_read_file(&spec, path, problems);
 
+    if (!err)
+        err = plan_limits_check(spec, path, false, problems);
     if (err)
-        return err;
+        goto out;
     for (size_t i = 0; i < spec->count; i++)
         targets += spec->entries[i].target_count;
     if (dump_it)
         dump(spec);
     else
         printf("%s: entries: %zu, targets: %zu\n", path, spec->count, targets);
+out:
     probe_spec_destroy(spec);
-    return PROBER_OK;
+    return err;
 }
 
 static enum prober_error check_settings(const char *path, bool dump_it, struct problems *problems)

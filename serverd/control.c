@@ -5,6 +5,7 @@
 
 #include "common/array.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/version.h"
 
 #define TICK_MAX_NS CLOCK_NS_PER_S
@@ -25,10 +26,15 @@ struct control {
     struct prober_network *networks;
     struct registry_config limits;
     struct plan_config plan_config;
+    struct siphash_key content_key;
     struct probe_spec *spec;
     struct plan *plan;            /* a reference */
     uint64_t revision;            /* counts plans, from 1 */
-    struct common_reply *replies; /* [plan->region_count] */
+    struct common_reply *replies; /* [2 * plan->region_count]: for links that are not private, then
+                                     for those that are */
+    uint64_t *told_withheld;      /* [told_count]: identities of entries that the log knows of */
+    size_t told_count;
+    uint64_t too_large;           /* the last plan of which the log knows that it cannot be sent */
     bool directory_stale;
     uint64_t plan_due_ns;         /* monotonic; UINT64_MAX: nothing changed */
     uint64_t tick_due_ns;
@@ -48,15 +54,23 @@ void control_change_free(struct control_change *change)
 
 static void drop_replies(struct control *c)
 {
-    for (size_t i = 0; c->replies && i < c->plan->region_count; i++)
+    for (size_t i = 0; c->replies && i < 2 * c->plan->region_count; i++)
         strbuf_free(&c->replies[i].body);
     free(c->replies);
     c->replies = NULL;
 }
 
-static struct plan_agent plan_agent_of(const struct registry_agent *a)
+/* Agents cannot prove who they are yet, and links are plain: what stays within this host is all that
+ * is private. */
+static struct plan_agent plan_agent_of(const struct registry_agent *a,
+                                       const struct prober_addr *peer)
 {
-    return (struct plan_agent){a->id, a->region, a->addresses, a->address_count};
+    return (struct plan_agent){.id = a->id,
+                               .region = a->region,
+                               .addresses = a->addresses,
+                               .address_count = a->address_count,
+                               .is_private =
+                                   prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK};
 }
 
 static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, struct plan **out)
@@ -67,13 +81,69 @@ static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, stru
 
     if (!agents)
         goto out;
-    for (size_t i = 0; i < registry_count(c->registry); i++)
-        if (registry_at(c->registry, i)->alive)
-            agents[count++] = plan_agent_of(registry_at(c->registry, i));
+    for (size_t i = 0; i < registry_count(c->registry); i++) {
+        const struct registry_agent *a = registry_at(c->registry, i);
+
+        if (a->alive)
+            agents[count++] = plan_agent_of(a, &a->observed);
+    }
     err = plan_create(out, &c->plan_config, c->spec, agents, count, now_real_ns);
 out:
     free(agents);
     return err;
+}
+
+static bool is_told(const struct control *c, uint64_t identity)
+{
+    for (size_t i = 0; i < c->told_count; i++)
+        if (c->told_withheld[i] == identity)
+            return true;
+    return false;
+}
+
+static void tell_withheld_entry(const char *region, const struct plan_entry *e)
+{
+    log_warn("an http entry that holds secrets or names files is not sent to agents elsewhere, whose "
+             "links are plain: agents on this host's loopback alone probe it",
+             LOG_S("region", region), LOG_S("name", e->name), LOG_U("line", (uint64_t)e->line),
+             LOG_U("agents", e->withheld));
+}
+
+/* Tells of each entry once, for as long as the entry is the same. Without memory, more often. */
+static void tell_withheld(struct control *c, const struct plan *plan)
+{
+    uint64_t *told = calloc(plan->withheld_entries + c->told_count + 1, sizeof(*told));
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->region_count; i++)
+        for (size_t k = 0; k < plan->regions[i].entry_count; k++) {
+            const struct plan_entry *e = &plan->regions[i].entries[k];
+            bool known = e->confidential && is_told(c, e->identity);
+
+            if (e->withheld && !known)
+                tell_withheld_entry(plan->regions[i].name, e);
+            if (told && (e->withheld || known))
+                told[count++] = e->identity;
+        }
+    free(c->told_withheld);
+    c->told_withheld = told;
+    c->told_count = count;
+}
+
+static void tell_shadowed(const struct plan *plan, const struct plan *before)
+{
+    const struct plan_entry *e = plan->shadowed_entry;
+    struct strbuf target = STRBUF_INIT;
+
+    if (!plan->shadowed || (before && before->shadowed == plan->shadowed))
+        return;
+    probe_target_put(&target, e->kind, plan->shadowed_target);
+    if (strbuf_ok(&target))
+        log_warn("targets are in several entries of one region with different settings: each agent "
+                 "probes them as the first of its entries says, for their results are one series",
+                 LOG_U("targets", plan->shadowed), LOG_S("first", target.bytes),
+                 LOG_U("line", (uint64_t)e->line));
+    strbuf_free(&target);
 }
 
 /* Makes the plan anew. True when it became another one. */
@@ -92,13 +162,15 @@ static bool replan(struct control *c, const struct clock_reading *now)
         plan_put(plan);
         return false;
     }
-    replies = calloc(plan->region_count + 1, sizeof(*replies));
+    replies = calloc(2 * plan->region_count + 1, sizeof(*replies));
     if (!replies) {
         atomic_fetch_add(&c->stats.failures, 1);
         c->plan_due_ns = now->mono_ns + CONTROL_SETTLE_NS;
         plan_put(plan);
         return false;
     }
+    tell_withheld(c, plan);
+    tell_shadowed(plan, c->plan);
     if (c->plan)
         drop_replies(c);
     plan_put(c->plan);
@@ -108,7 +180,10 @@ static bool replan(struct control *c, const struct clock_reading *now)
     c->directory_stale = true;
     atomic_store(&c->stats.plan_revision, c->revision);
     atomic_store(&c->stats.plan_targets, plan->target_count);
+    atomic_store(&c->stats.plan_http_targets, plan->http_target_count);
     atomic_store(&c->stats.plan_regions, plan->region_count);
+    atomic_store(&c->stats.plan_withheld, plan->withheld_entries);
+    atomic_store(&c->stats.plan_shadowed, plan->shadowed);
     return true;
 }
 
@@ -220,6 +295,7 @@ static void take_change(struct control *c, struct control_change *change)
     c->networks = change->networks;
     c->spec = change->spec;
     c->plan_config = change->plan;
+    c->plan_config.content_key = c->content_key;
     c->limits = change->registry;
     c->limits.networks = c->networks;
     c->limits.save = keep_agent;
@@ -254,6 +330,7 @@ enum prober_error control_create(struct control **out, const struct control_conf
         goto out;
     }
     c->config = *config;
+    random_bytes(&c->content_key, sizeof(c->content_key));
     take_change(c, change);
     err = registry_create(&c->registry, &c->limits);
     if (err)
@@ -340,6 +417,7 @@ void control_destroy(struct control *c)
     plan_put(c->plan);
     registry_destroy(c->registry);
     probe_spec_destroy(c->spec);
+    free(c->told_withheld);
     free(c->networks);
     free(c);
 }
@@ -446,6 +524,21 @@ static enum prober_error encode_sync(struct control *c, uint64_t revision,
     return wire_reply_encode(&reply, body);
 }
 
+static void tell_too_large(struct control *c, const struct plan_agent *agent,
+                           const struct plan_view *view)
+{
+    size_t targets = 0;
+
+    if (c->too_large == c->revision)
+        return;
+    c->too_large = c->revision;
+    for (size_t i = 0; i < view->wire.entry_count; i++)
+        targets += view->wire.entries[i].target_count;
+    log_error("a plan is too large to be sent: agents that need it keep the one they have",
+              LOG_S("region", agent->region), LOG_U("entries", view->wire.entry_count),
+              LOG_U("targets", targets));
+}
+
 /* The agent's plan if it is another than `known`, else just the revision. `kept`, when not NULL, is
  * where the reply with the plan is kept for the agents that get the same. */
 static enum prober_error answer_plan(struct control *c, const struct plan_agent *agent,
@@ -462,6 +555,8 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
         err = encode_sync(c, view.revision, &view.wire, into);
     if (!err && !strbuf_ok(into))
         err = PROBER_ERR_NOMEM;
+    if (err == PROBER_ERR_RANGE)
+        tell_too_large(c, agent, &view);
     if (kept)
         kept->revision = view.revision;
     if (err)
@@ -495,10 +590,10 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
     a->spool_dropped = sync->spool_dropped;
     note_changes(c, now->mono_ns);
     atomic_fetch_add(&c->stats.syncs, 1);
-    agent = plan_agent_of(a);
+    agent = plan_agent_of(a, &call->peer);
     region = plan_region_find(c->plan, a->region);
     if (region && plan_is_common(c->plan, &agent))
-        kept = &c->replies[region - c->plan->regions];
+        kept = &c->replies[2 * (region - c->plan->regions) + agent.is_private];
     if (!kept || kept->body.len == 0)
         return answer_plan(c, &agent, sync->plan_revision, kept, body);
     if (kept->revision == sync->plan_revision)

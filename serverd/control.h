@@ -34,7 +34,7 @@
 struct control_change {
     struct registry_config registry;   /* save, forget and context are set by control */
     struct prober_network *networks;   /* [registry.network_count], malloc'd; taken over */
-    struct plan_config plan;
+    struct plan_config plan;           /* but its content_key: control draws one */
     struct probe_spec *spec;           /* NULL: no file; taken over */
 };
 void control_change_free(struct control_change *change);
@@ -52,7 +52,8 @@ struct control_config {
 struct control_stats {
     atomic_uint_fast64_t refused[REGISTRY_REFUSAL_COUNT];
     atomic_uint_fast64_t hellos, syncs, plans_sent, hello_needed;
-    atomic_uint_fast64_t plan_revision, plan_targets, plan_regions;
+    atomic_uint_fast64_t plan_revision, plan_targets, plan_http_targets, plan_regions;
+    atomic_uint_fast64_t plan_withheld, plan_shadowed; /* entries; targets */
     atomic_uint_fast64_t agents_known, agents_alive;
     atomic_uint_fast64_t failures; /* for lack of memory, or a plan too large to send */
 };

@@ -422,13 +422,20 @@ static bool addresses_differ(const struct registry_agent *a, const struct chosen
     return false;
 }
 
+static bool is_local(const struct prober_addr *peer)
+{
+    return prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK;
+}
+
 static void update(struct registry *r, struct registry_agent *a,
                    const struct registry_caller *caller, const struct wire_hello *hello,
                    const struct chosen *chosen, bool moved)
 {
-    if (moved || addresses_differ(a, chosen))
+    struct prober_addr peer = prober_addr_unmap(&caller->peer);
+
+    if (moved || addresses_differ(a, chosen) || is_local(&peer) != is_local(&a->observed))
         r->changes.plan = true;
-    a->observed = prober_addr_unmap(&caller->peer);
+    a->observed = peer;
     a->address_count = chosen->count;
     for (size_t i = 0; i < chosen->count; i++)
         a->addresses[i] = chosen->addresses[i];

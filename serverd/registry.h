@@ -109,7 +109,7 @@ void registry_forgive(struct registry *r, uint64_t ns);
 
 /* What changed since the last call of it. */
 struct registry_changes {
-    bool plan; /* who is alive, in which region, at which addresses */
+    bool plan; /* who is alive, in which region, at which addresses, by which kind of link */
     bool any;  /* anything that a directory shows */
 };
 struct registry_changes registry_take_changes(struct registry *r);

@@ -1,10 +1,14 @@
 #include "serverd/reload.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/addr.h"
 #include "common/log.h"
+#include "serverd/plan_limits.h"
 
 struct reload {
     pthread_mutex_t lock;
@@ -35,13 +39,51 @@ static enum prober_error read_networks(const struct serverd_settings *s,
     return PROBER_OK;
 }
 
-static size_t count_http(const struct probe_spec *spec)
+/* An agent on this host is on its loopback only when the server listens there. */
+static bool listens_on_loopback(const struct serverd_settings *s)
 {
-    size_t count = 0;
+    char host[PROBER_HOST_MAX];
+    struct prober_addr address;
+    uint16_t port;
 
-    for (size_t i = 0; spec && i < spec->count; i++)
-        count += spec->entries[i].kind == PROBE_HTTP;
-    return count;
+    if (prober_hostport_split(s->rpc_listen, 0, host, &port, NULL) || host[0] == '\0' ||
+        prober_addr_parse(host, &address))
+        return true; /* every address, or a name: perhaps */
+    return prober_addr_classify(&address) == PROBER_ADDR_LOOPBACK ||
+           prober_addr_classify(&address) == PROBER_ADDR_UNSPECIFIED;
+}
+
+static enum prober_error refuse_what_is_never_sent(const struct serverd_settings *s,
+                                                   const struct probe_spec *spec,
+                                                   struct problems *problems)
+{
+    enum prober_error err = PROBER_OK;
+
+    for (size_t i = 0; i < spec->count && !listens_on_loopback(s); i++) {
+        char key[PLAN_LIMITS_KEY_MAX];
+
+        if (!probe_entry_is_confidential(&spec->entries[i]))
+            continue;
+        snprintf(key, sizeof(key), "prober_configs[%zu]", i);
+        problems_add(problems, s->probe_file, spec->entries[i].line, key,
+                     "holds secrets or names files, which go over plain links to agents on the "
+                     "loopback alone; with -server.rpc.listen.addr %s there are none",
+                     s->rpc_listen);
+        err = PROBER_ERR_RANGE;
+    }
+    return err;
+}
+
+static enum prober_error read_probe_file(const struct serverd_settings *s,
+                                         struct control_change *change, struct problems *problems)
+{
+    enum prober_error err = probe_spec_read_file(&change->spec, s->probe_file, problems), other;
+
+    if (err)
+        return err;
+    err = plan_limits_check(change->spec, s->probe_file, s->probe_self, problems);
+    other = refuse_what_is_never_sent(s, change->spec, problems);
+    return err ? err : other;
 }
 
 enum prober_error reload_read(const struct serverd_settings *settings, struct control_change *out,
@@ -70,14 +112,11 @@ enum prober_error reload_read(const struct serverd_settings *settings, struct co
     enum prober_error err = read_networks(settings, &change, problems);
 
     if (!err && settings->probe_file[0])
-        err = probe_spec_read_file(&change.spec, settings->probe_file, problems);
+        err = read_probe_file(settings, &change, problems);
     if (err) {
         control_change_free(&change);
         return err;
     }
-    if (count_http(change.spec))
-        log_warn("this release does not probe the http entries of the probe file",
-                 LOG_S("file", settings->probe_file), LOG_U("entries", count_http(change.spec)));
     *out = change;
     return PROBER_OK;
 }
@@ -152,8 +191,7 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
         err = rpc_apply(reload->rpc, &change);
 out:
     if (err && problems_count(problems) == 0)
-        problems_add(problems, NULL, 0, NULL, "%s",
-                     why.code ? why.text : prober_error_text(err));
+        problems_add(problems, NULL, 0, NULL, "%s", why.code ? why.text : prober_error_text(err));
     if (err)
         log_error("reload failed: everything stays as it was",
                   LOG_U("problems", problems_count(problems)),

@@ -713,6 +713,14 @@ static void write_plan(const struct rpc *rpc, const struct control_stats *stats,
               atomic_load(&stats->plan_revision));
     write_one(w, "prober_server_plan_targets", METRIC_GAUGE, "ICMP targets in the plan.",
               atomic_load(&stats->plan_targets));
+    write_one(w, "prober_server_plan_http_targets", METRIC_GAUGE, "HTTP targets in the plan.",
+              atomic_load(&stats->plan_http_targets));
+    write_one(w, "prober_server_plan_withheld_entries", METRIC_GAUGE,
+              "HTTP entries that some agents do not get, for they hold secrets and links are plain.",
+              atomic_load(&stats->plan_withheld));
+    write_one(w, "prober_server_plan_shadowed_targets", METRIC_GAUGE,
+              "Targets that an earlier entry of their region names too, with other settings.",
+              atomic_load(&stats->plan_shadowed));
     write_one(w, "prober_server_plan_regions", METRIC_GAUGE, "Regions in the plan.",
               atomic_load(&stats->plan_regions));
     write_one(w, "prober_server_control_failures_total", METRIC_COUNTER,

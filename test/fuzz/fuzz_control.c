@@ -3,7 +3,7 @@
  *
  * The input is a row of requests: one byte for who sends it, two for the length (big-endian), the
  * encoded request. Whatever they are, every answer can be decoded, no address is probed that must
- * not be, and nobody is told to probe itself.
+ * not be, nobody is told to probe itself, and only who is on the loopback is told secrets.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CONNECTIONS 4
 
 static const char *const peers[CONNECTIONS] = {"127.0.0.1", "10.0.0.1", "198.51.100.7", "fd00::1"};
+
+static const char probe_file[] =
+    "prober_configs:\n"
+    "- {prober_type: http, region: web, http: {bearer_token: hush}, targets: [a]}\n"
+    "- {prober_type: http, region: web, source_regions: ['=~c.*'], targets: ['http://u:hush@b/']}\n"
+    "- {prober_type: http, region: web, targets: [a, c]}\n";
 
 struct scene {
     struct control *control;
@@ -54,8 +60,13 @@ static void set_up(struct scene *s)
     };
     struct log_config quiet = {.program = "fuzz", .level = LOG_PANIC};
     struct prober_failure why;
+    struct problems *problems;
 
     must(log_open(&quiet, &why) == PROBER_OK);
+    must(problems_create(&problems) == PROBER_OK);
+    must(probe_spec_read_text(&change.spec, "p.yaml", probe_file, sizeof(probe_file) - 1,
+                              problems) == PROBER_OK);
+    problems_destroy(problems);
     s->now = (struct clock_reading){CLOCK_NS_PER_S, 1000 * CLOCK_NS_PER_S, CLOCK_NS_PER_S};
     must(directory_board_create(&s->board) == PROBER_OK);
     config.board = s->board;
@@ -108,6 +119,17 @@ static void check_plan(struct scene *s, const struct session *session,
     directory_put(d);
 }
 
+static void check_secrets(const struct wire_plan *plan, const struct prober_addr *peer)
+{
+    for (size_t e = 0; e < plan->entry_count; e++) {
+        bool secret = strstr(plan->entries[e].http.block, "hush") != NULL;
+
+        for (size_t t = 0; t < plan->entries[e].target_count; t++)
+            secret = secret || strstr(plan->entries[e].targets[t], "hush");
+        must(!secret || prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK);
+    }
+}
+
 static void ask(struct scene *s, size_t connection, const struct wire_request *request)
 {
     struct control_call call = {.request = request, .session = s->sessions[connection]};
@@ -129,6 +151,8 @@ static void ask(struct scene *s, size_t connection, const struct wire_request *r
     check_addresses(s);
     if (reply.call == WIRE_SYNC)
         check_plan(s, s->sessions[connection], &reply.as.sync);
+    if (reply.call == WIRE_SYNC)
+        check_secrets(&reply.as.sync.plan, &call.peer);
     wire_reply_free(&reply);
     strbuf_free(&body);
 }

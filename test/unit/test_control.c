@@ -7,6 +7,7 @@
 
 #include "common/array.h"
 #include "serverd/control.h"
+#include "test/unit/fakes/fake_log.h"
 
 #define MS(n) ((uint64_t)(n)*CLOCK_NS_PER_MS)
 #define S(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
@@ -69,6 +70,7 @@ static int make_world(void **state)
 
     (void)state;
     world.now_ns = START_NS;
+    fake_log_count = 0;
     at = now();
     if (directory_board_create(&world.board))
         return -1;
@@ -430,6 +432,156 @@ static void a_thousand_agents_and_targets_are_planned_and_synced(void **state)
         session_put(sessions[i]);
 }
 
+static void apply_file(const char *yaml)
+{
+    struct control_change c = change(yaml);
+    struct clock_reading at = now();
+
+    control_apply(world.control, &c, &at);
+    step();
+}
+
+/* An agent that reaches the server over the loopback of its host. */
+static struct session *given_local_agent(unsigned agent, const char *region)
+{
+    static const char *const address = "127.0.0.5";
+    struct wire_request request = hello_request(agent, region);
+    struct wire_reply reply;
+    struct session *s;
+
+    request.as.hello.address_mode = WIRE_ADDRESS_GIVEN;
+    request.as.hello.addresses = &address;
+    request.as.hello.address_count = 1;
+    s = ask(&request, "127.0.0.1", NULL, &reply);
+    assert_int_equal(reply.status, WIRE_OK);
+    wire_reply_free(&reply);
+    return s;
+}
+
+/* The block of the first HTTP entry that an agent at `peer` gets, or "none". */
+static const char *block_for(struct session *session, const char *peer)
+{
+    static char text[64];
+    struct wire_request request = {.protocol = WIRE_PROTOCOL,
+                                   .agent_id = session->agent_id,
+                                   .boot_id = session->boot_id,
+                                   .call = WIRE_SYNC};
+    struct wire_reply reply;
+
+    assert_null(ask(&request, peer, session, &reply));
+    assert_int_equal(reply.status, WIRE_OK);
+    snprintf(text, sizeof(text), "none");
+    for (size_t i = 0; i < reply.as.sync.plan.entry_count; i++)
+        if (reply.as.sync.plan.entries[i].kind == WIRE_KIND_HTTP)
+            snprintf(text, sizeof(text), "%s", reply.as.sync.plan.entries[i].http.block);
+    wire_reply_free(&reply);
+    return text;
+}
+
+static size_t logged(const char *what)
+{
+    size_t count = 0;
+
+    assert_true(fake_log_count < FAKE_LOG_MAX);
+    for (size_t i = 0; i < fake_log_count; i++)
+        count += strstr(fake_log_messages[i], what) != NULL;
+    return count;
+}
+
+#define SECRET_FILE                                                                                \
+    "prober_configs:\n- prober_type: http\n  region: web\n  http: {bearer_token: %s}\n"            \
+    "  targets: [x]\n"
+
+static void secrets_stay_on_the_servers_host(void **state)
+{
+    const struct control_stats *stats = control_stats(world.control);
+    struct session *far = given_agent(1, "a"), *near = given_local_agent(2, "a");
+    char text[256];
+
+    (void)state;
+    snprintf(text, sizeof(text), SECRET_FILE, "hush");
+    apply_file(text);
+    assert_string_equal(block_for(far, "10.0.0.1"), "none");
+    assert_non_null(strstr(block_for(near, "127.0.0.1"), "hush"));
+    assert_string_equal(block_for(far, "10.0.0.1"), "none");
+    /* What counts is the link of this call, not what was said at hello. */
+    assert_string_equal(block_for(near, "10.0.0.9"), "none");
+    assert_int_equal(atomic_load(&stats->plan_withheld), 1);
+    assert_int_equal(atomic_load(&stats->plan_http_targets), 1);
+    assert_int_equal(logged("is not sent to agents elsewhere"), 1);
+    session_put(far);
+    session_put(near);
+}
+
+static void an_entry_that_is_withheld_is_told_of_once_and_when_it_changes(void **state)
+{
+    const struct control_stats *stats = control_stats(world.control);
+    struct session *near = given_local_agent(1, "a"), *far, *third;
+    char text[256];
+
+    (void)state;
+    snprintf(text, sizeof(text), SECRET_FILE, "hush");
+    apply_file(text);
+    assert_int_equal(atomic_load(&stats->plan_withheld), 0);
+    assert_int_equal(logged("is not sent to agents elsewhere"), 0);
+    far = given_agent(2, "a");
+    third = given_agent(3, "b");
+    settle();
+    assert_int_equal(atomic_load(&stats->plan_withheld), 1);
+    apply_file(text);
+    assert_int_equal(logged("is not sent to agents elsewhere"), 1);
+    snprintf(text, sizeof(text), SECRET_FILE, "other");
+    apply_file(text);
+    assert_int_equal(logged("is not sent to agents elsewhere"), 2);
+    apply_file(NULL);
+    assert_int_equal(atomic_load(&stats->plan_withheld), 0);
+    session_put(near);
+    session_put(far);
+    session_put(third);
+}
+
+static void an_agent_that_moves_to_the_loopback_is_planned_anew(void **state)
+{
+    const struct control_stats *stats = control_stats(world.control);
+    struct session *a = given_agent(1, "a"), *moved;
+    char text[256];
+
+    (void)state;
+    snprintf(text, sizeof(text), SECRET_FILE, "hush");
+    apply_file(text);
+    assert_int_equal(atomic_load(&stats->plan_withheld), 1);
+    atomic_store(&a->connected, false);
+    moved = given_local_agent(1, "a");
+    settle();
+    assert_int_equal(atomic_load(&stats->plan_withheld), 0);
+    session_put(a);
+    session_put(moved);
+}
+
+static void a_plan_that_is_too_large_is_told_once(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b = given_agent(2, "b");
+    struct strbuf text = STRBUF_INIT;
+    struct wire_reply reply;
+
+    (void)state;
+    strbuf_puts(&text, "prober_configs:\n- prober_type: http\n  region: web\n  targets:\n");
+    for (unsigned i = 0; i < 4000; i++)
+        strbuf_printf(&text, "  - http://%01100u.test/\n", i);
+    apply_file(text.bytes);
+    for (unsigned i = 0; i < 3; i++) {
+        reply = sync_reply(i ? a : b, 0);
+        assert_int_equal(reply.status, WIRE_REFUSED);
+        assert_string_equal(reply.message, "the reply is too large to send");
+        wire_reply_free(&reply);
+    }
+    assert_int_equal(logged("too large to be sent"), 1);
+    assert_int_equal(atomic_load(&control_stats(world.control)->failures), 3);
+    strbuf_free(&text);
+    session_put(a);
+    session_put(b);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
@@ -446,6 +598,10 @@ int main(void)
         TEST(a_reload_changes_the_targets),
         TEST(targets_without_a_region_are_handed_out),
         TEST(plain_links_refused_by_a_reload_end_for_those_that_are_there_too),
+        TEST(secrets_stay_on_the_servers_host),
+        TEST(an_entry_that_is_withheld_is_told_of_once_and_when_it_changes),
+        TEST(an_agent_that_moves_to_the_loopback_is_planned_anew),
+        TEST(a_plan_that_is_too_large_is_told_once),
         TEST(a_thousand_agents_and_targets_are_planned_and_synced),
     };
 

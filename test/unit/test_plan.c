@@ -1,129 +1,4 @@
-#include "test/unit/unit.h"
-
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/array.h"
-#include "common/clock.h"
-#include "serverd/plan.h"
-
-#define HOUR_NS (UINT64_C(3600) * CLOCK_NS_PER_S)
-#define NOW_NS (UINT64_C(1700000000) * CLOCK_NS_PER_S)
-#define FLEET_MAX 400
-
-/* Agents with one address each: the n-th of region r is 10.r.n/256.n%256. */
-struct fleet {
-    struct plan_agent agents[FLEET_MAX];
-    struct prober_addr addresses[FLEET_MAX];
-    char regions[FLEET_MAX][8];
-    size_t count;
-};
-
-static struct fleet fleet;
-
-static void given_agent(const char *region, const char *address)
-{
-    size_t i = fleet.count++;
-
-    assert_true(i < FLEET_MAX);
-    snprintf(fleet.regions[i], sizeof(fleet.regions[i]), "%s", region);
-    assert_int_equal(prober_addr_parse(address, &fleet.addresses[i]), PROBER_OK);
-    fleet.agents[i] = (struct plan_agent){
-        .region = fleet.regions[i], .addresses = &fleet.addresses[i], .address_count = 1};
-    fleet.agents[i].id.bytes[0] = (uint8_t)(i >> 8);
-    fleet.agents[i].id.bytes[1] = (uint8_t)i;
-    fleet.agents[i].id.bytes[2] = 1;
-}
-
-static void given_regions(size_t regions, size_t agents_each)
-{
-    for (size_t r = 0; r < regions; r++)
-        for (size_t n = 0; n < agents_each; n++) {
-            char region[8], address[32];
-
-            snprintf(region, sizeof(region), "r%02zu", r);
-            snprintf(address, sizeof(address), "10.%zu.%zu.%zu", r, n / 256, n % 256);
-            given_agent(region, address);
-        }
-}
-
-static int empty_fleet(void **state)
-{
-    (void)state;
-    memset(&fleet, 0, sizeof(fleet));
-    return 0;
-}
-
-static struct plan_config config(void)
-{
-    return (struct plan_config){
-        .dynamic = true,
-        .full_below = 200,
-        .agents_per_pair = 3,
-        .targets_per_pair = 2,
-        .rotate_ns = HOUR_NS,
-    };
-}
-
-static struct probe_spec *given_file(const char *yaml)
-{
-    struct problems *problems;
-    struct probe_spec *spec = NULL;
-
-    assert_int_equal(problems_create(&problems), PROBER_OK);
-    assert_int_equal(probe_spec_read_text(&spec, "probe.yaml", yaml, strlen(yaml), problems),
-                     PROBER_OK);
-    problems_destroy(problems);
-    return spec;
-}
-
-static struct plan *given_plan_at(const struct plan_config *c, const struct probe_spec *spec,
-                                  uint64_t now_ns)
-{
-    struct plan *plan = NULL;
-
-    assert_int_equal(plan_create(&plan, c, spec, fleet.agents, fleet.count, now_ns), PROBER_OK);
-    return plan;
-}
-
-static struct plan *given_plan(const struct plan_config *c, const struct probe_spec *spec)
-{
-    return given_plan_at(c, spec, NOW_NS);
-}
-
-/* An agent's plan as "region:target,target;region:…". */
-static const char *shown(const struct plan *plan, size_t agent)
-{
-    static char text[4096];
-    struct plan_view view;
-    size_t len = 0;
-
-    assert_int_equal(plan_view_create(&view, plan, &fleet.agents[agent]), PROBER_OK);
-    text[0] = '\0';
-    for (size_t i = 0; i < view.wire.entry_count; i++) {
-        const struct wire_plan_entry *e = &view.wire.entries[i];
-
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s:", i ? ";" : "", e->region);
-        for (size_t k = 0; k < e->target_count; k++)
-            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", k ? "," : "",
-                                    e->targets[k]);
-    }
-    plan_view_free(&view);
-    return text;
-}
-
-static uint64_t revision(const struct plan *plan, size_t agent)
-{
-    struct plan_view view;
-    uint64_t number;
-
-    assert_int_equal(plan_view_create(&view, plan, &fleet.agents[agent]), PROBER_OK);
-    number = view.revision;
-    plan_view_free(&view);
-    return number;
-}
+#include "test/unit/given_fleet.h"
 
 #define FILE_TEXT                                                                                  \
     "prober_configs:\n"                                                                            \
@@ -156,7 +31,8 @@ static void live_agents_take_the_place_of_the_files_icmp_targets(void **state)
     (void)state;
     given_regions(2, 1);
     plan = given_plan(&c, spec);
-    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:10.1.0.0");
+    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:10.1.0.0;"
+                                        "web:http://example.org");
     /* The settings that the file has for the region hold for them. */
     assert_int_equal(plan_view_create(&view, plan, &fleet.agents[0]), PROBER_OK);
     assert_int_equal(view.wire.entries[2].icmp.packet_count, 7);
@@ -166,7 +42,8 @@ static void live_agents_take_the_place_of_the_files_icmp_targets(void **state)
     /* The agents of r01 are gone: the file's targets are back. */
     fleet.count = 1;
     plan = given_plan(&c, spec);
-    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:192.0.2.1");
+    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:192.0.2.1;"
+                                        "web:http://example.org");
     plan_put(plan);
     probe_spec_destroy(spec);
 }
@@ -181,27 +58,10 @@ static void static_discovery_probes_the_file_alone(void **state)
     c.dynamic = false;
     given_regions(2, 1);
     plan = given_plan(&c, spec);
-    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:192.0.2.1");
-    assert_string_equal(shown(plan, 1), "dns:192.0.2.53,example.org;dns:192.0.2.54");
-    plan_put(plan);
-    probe_spec_destroy(spec);
-}
-
-static void http_entries_are_kept_but_handed_to_nobody(void **state)
-{
-    struct plan_config c = config();
-    struct probe_spec *spec = given_file(FILE_TEXT);
-    struct plan *plan;
-    const struct plan_region *web;
-
-    (void)state;
-    given_regions(1, 1);
-    plan = given_plan(&c, spec);
-    web = plan_region_find(plan, "web");
-    assert_non_null(web);
-    assert_int_equal(web->entries[0].kind, PROBE_HTTP);
-    assert_null(strstr(shown(plan, 0), "web"));
-    assert_false(plan_covers(plan, plan_region_find(plan, "r00"), web));
+    assert_string_equal(shown(plan, 0), "dns:192.0.2.53,example.org;dns:192.0.2.54;r01:192.0.2.1;"
+                                        "web:http://example.org");
+    assert_string_equal(shown(plan, 1), "dns:192.0.2.53,example.org;dns:192.0.2.54;"
+                                        "web:http://example.org");
     plan_put(plan);
     probe_spec_destroy(spec);
 }
@@ -380,8 +240,9 @@ static void small_regions_of_a_large_mesh_are_covered_by_all_they_have(void **st
 static void targets_of_the_file_are_never_thinned_out(void **state)
 {
     struct plan_config c = config();
-    struct probe_spec *spec = given_file("prober_configs:\n- prober_type: icmp\n  region: dns\n"
-                                         "  targets: [a.example, b.example, c.example, d.example]\n");
+    struct probe_spec *spec =
+        given_file("prober_configs:\n- prober_type: icmp\n  region: dns\n"
+                   "  targets: [a.example, b.example, c.example, d.example]\n");
     struct plan *plan;
     size_t agents, targets;
 
@@ -469,7 +330,6 @@ int main(void)
         TEST(every_agent_probes_every_other_region),
         TEST(live_agents_take_the_place_of_the_files_icmp_targets),
         TEST(static_discovery_probes_the_file_alone),
-        TEST(http_entries_are_kept_but_handed_to_nobody),
         TEST(an_agent_never_probes_itself),
         TEST(two_agents_at_one_address_are_one_target),
         TEST(pairs_are_covered_where_there_is_something_to_probe),
