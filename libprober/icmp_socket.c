@@ -24,6 +24,8 @@
 /* The kernel tells errors of earlier packets in place of sending one; each try takes one away. */
 #define SEND_TRIES 8
 #define RAW_ICMP_FILTER 1 /* of SOL_RAW: ICMP_FILTER in linux/icmp.h */
+/* The kernel takes one part faster than two: this much of the pattern stands behind the head. */
+#define PATTERN_NEAR 64
 
 #define STAMP_RECEIVE (SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE)
 #define STAMP_SEND                                                                                 \
@@ -41,12 +43,14 @@ struct icmp_socket {
     enum prober_family family;
     int sender, receiver; /* the same for a ping socket */
     bool is_ping, stamps;
+    bool fragments; /* the kernel may cut a packet up */
     uint16_t identifier;
     uint32_t sent;       /* number of the next transmit timestamp */
     uint32_t stamp_base; /* what the kernel calls 0 */
     const uint8_t *pattern;
     uint8_t *packets; /* [ICMP_SOCKET_BATCH][PACKET_SPACE]; touched as far as packets need it */
     uint8_t quotes[ICMP_SOCKET_BATCH][QUOTE_SPACE];
+    uint8_t requests[ICMP_SOCKET_BATCH][ICMP_HEAD_SIZE + PATTERN_NEAR];
     struct batch out, in, events;
 };
 
@@ -161,6 +165,17 @@ static int open_ping(struct icmp_socket *s, bool forced)
     return 0;
 }
 
+/* A packet that must not be cut up needs no IPv4 identification (RFC 6864), and to draw one is what
+ * takes the kernel longest in all of sending. So fragments are not allowed before one is needed. */
+static int allow_fragments(struct icmp_socket *s, bool on)
+{
+    s->fragments = on;
+    if (is_v6(s))
+        return 0;
+    return set_int(s->sender, IPPROTO_IP, IP_MTU_DISCOVER,
+                   on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
+}
+
 static int set_options(struct icmp_socket *s, size_t receive_buffer)
 {
     int buffer = receive_buffer < INT32_MAX ? (int)receive_buffer : INT32_MAX;
@@ -169,7 +184,8 @@ static int set_options(struct icmp_socket *s, size_t receive_buffer)
         set_int(s->receiver, SOL_SOCKET, SO_RCVBUF, buffer);
     if (set_int(s->sender, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
         set_int(s->sender, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
-    if (set_int(s->receiver, SOL_SOCKET, SO_TIMESTAMPING, STAMP_RECEIVE))
+    if (set_int(s->receiver, SOL_SOCKET, SO_TIMESTAMPING, STAMP_RECEIVE) ||
+        allow_fragments(s, false))
         return -1;
     return set_int(s->sender, is_v6(s) ? IPPROTO_IPV6 : IPPROTO_IP,
                    is_v6(s) ? IPV6_RECVERR : IP_RECVERR, 1);
@@ -235,6 +251,7 @@ static void prepare_batches(struct icmp_socket *s)
     for (size_t i = 0; i < ICMP_SOCKET_BATCH; i++) {
         s->in.parts[i][0] = (struct iovec){s->packets + i * PACKET_SPACE, PACKET_SPACE};
         s->events.parts[i][0] = (struct iovec){s->quotes[i], QUOTE_SPACE};
+        memcpy(s->requests[i] + ICMP_HEAD_SIZE, s->pattern, PATTERN_NEAR);
     }
 }
 
@@ -314,6 +331,8 @@ static size_t send_all(struct icmp_socket *s, size_t n, int *error)
         if (r > 0) {
             done += (size_t)r;
             tries = 0;
+        } else if (errno == EMSGSIZE && !s->fragments) {
+            allow_fragments(s, true);
         } else if (errno != EINTR && (is_shortage(errno) || ++tries == SEND_TRIES)) {
             *error = errno;
             break;
@@ -322,19 +341,28 @@ static size_t send_all(struct icmp_socket *s, size_t n, int *error)
     return done;
 }
 
+static void load(struct icmp_socket *s, size_t i, const struct icmp_departure *departure)
+{
+    struct msghdr *m = &s->out.messages[i].msg_hdr;
+    size_t near = departure->pattern_len;
+
+    if (near > PATTERN_NEAR)
+        near = PATTERN_NEAR;
+    memcpy(s->requests[i], departure->head, ICMP_HEAD_SIZE);
+    s->out.parts[i][0] = (struct iovec){s->requests[i], ICMP_HEAD_SIZE + near};
+    s->out.parts[i][1] =
+        (struct iovec){(void *)(s->pattern + near), departure->pattern_len - near};
+    m->msg_iovlen = departure->pattern_len > near ? 2 : 1;
+    m->msg_namelen = prober_addr_to_sockaddr(&departure->to, 0, &s->out.names[i]);
+}
+
 struct icmp_departed icmp_socket_send(struct icmp_socket *s, const struct icmp_departure *list,
                                       size_t n)
 {
     struct icmp_departed result = {.stamp = s->sent};
 
-    for (size_t i = 0; i < n; i++) {
-        struct msghdr *m = &s->out.messages[i].msg_hdr;
-
-        m->msg_namelen = prober_addr_to_sockaddr(&list[i].to, 0, &s->out.names[i]);
-        s->out.parts[i][0] = (struct iovec){(void *)list[i].head, ICMP_HEAD_SIZE};
-        s->out.parts[i][1] = (struct iovec){(void *)s->pattern, list[i].pattern_len};
-        m->msg_iovlen = list[i].pattern_len ? 2 : 1;
-    }
+    for (size_t i = 0; i < n; i++)
+        load(s, i, &list[i]);
     result.mono_ns = clock_monotonic_ns();
     result.before_ns = clock_realtime_ns();
     result.count = send_all(s, n, &result.error);

@@ -130,6 +130,15 @@ def test_a_host_without_a_route_is_unsent_not_lost(pair):
     assert "route" in result["error"]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_probe_larger_than_the_path_carries_whole_is_answered(pair, address):
+    pair.run("a", ["ip", "link", "set", "lo", "mtu", "1500"], check=True)
+    for size in (64, 1500, 60000):
+        result, = probe(pair, "-count", "3", "-interval", "10ms", "-size", str(size),
+                        address)[address]
+        assert (result["sent"], result["received"], result["unsent"]) == (3, 3, 0), size
+
+
 def test_names_are_resolved(named):
     b = named.hosts["b"]
     results = probe(named, "-dns", DNS, "-count", "2", "-interval", "10ms", "b.test", "six.test")
