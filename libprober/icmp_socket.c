@@ -18,6 +18,9 @@
 
 /* A whole packet, and an odd number of cache lines so that neighbours don't share cache sets. */
 #define PACKET_SPACE (65536 + 192)
+/* A packet with no more of the pattern than PATTERN_NEAR. All of them in few pages: the kernel fills
+ * them faster. */
+#define PACKET_SPACE_NEAR 192
 #define QUOTE_SPACE 128
 #define CONTROL_SPACE 256
 #define SEND_BUFFER (4 << 20)
@@ -44,11 +47,13 @@ struct icmp_socket {
     int sender, receiver; /* the same for a ping socket */
     bool is_ping, stamps;
     bool fragments; /* the kernel may cut a packet up */
+    bool far;       /* replies longer than PACKET_SPACE_NEAR are expected */
     uint16_t identifier;
     uint32_t sent;       /* number of the next transmit timestamp */
     uint32_t stamp_base; /* what the kernel calls 0 */
     const uint8_t *pattern;
     uint8_t *packets; /* [ICMP_SOCKET_BATCH][PACKET_SPACE]; touched as far as packets need it */
+    uint8_t near[ICMP_SOCKET_BATCH][PACKET_SPACE_NEAR];
     uint8_t quotes[ICMP_SOCKET_BATCH][QUOTE_SPACE];
     uint8_t requests[ICMP_SOCKET_BATCH][ICMP_HEAD_SIZE + PATTERN_NEAR];
     struct batch out, in, events;
@@ -172,8 +177,7 @@ static int allow_fragments(struct icmp_socket *s, bool on)
     s->fragments = on;
     if (is_v6(s))
         return 0;
-    return set_int(s->sender, IPPROTO_IP, IP_MTU_DISCOVER,
-                   on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
+    return set_int(s->sender, IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
 }
 
 static int set_options(struct icmp_socket *s, size_t receive_buffer)
@@ -249,7 +253,7 @@ static void prepare_batches(struct icmp_socket *s)
     prepare(&s->in, true);
     prepare(&s->events, true);
     for (size_t i = 0; i < ICMP_SOCKET_BATCH; i++) {
-        s->in.parts[i][0] = (struct iovec){s->packets + i * PACKET_SPACE, PACKET_SPACE};
+        s->in.parts[i][0] = (struct iovec){s->near[i], PACKET_SPACE_NEAR};
         s->events.parts[i][0] = (struct iovec){s->quotes[i], QUOTE_SPACE};
         memcpy(s->requests[i] + ICMP_HEAD_SIZE, s->pattern, PATTERN_NEAR);
     }
@@ -341,17 +345,27 @@ static size_t send_all(struct icmp_socket *s, size_t n, int *error)
     return done;
 }
 
+/* Replies are as long as what they answer. */
+static void expect_far(struct icmp_socket *s)
+{
+    s->far = true;
+    for (size_t i = 0; i < ICMP_SOCKET_BATCH; i++)
+        s->in.parts[i][0] = (struct iovec){s->packets + i * PACKET_SPACE, PACKET_SPACE};
+}
+
 static void load(struct icmp_socket *s, size_t i, const struct icmp_departure *departure)
 {
     struct msghdr *m = &s->out.messages[i].msg_hdr;
     size_t near = departure->pattern_len;
 
-    if (near > PATTERN_NEAR)
+    if (near > PATTERN_NEAR) {
         near = PATTERN_NEAR;
+        if (!s->far)
+            expect_far(s);
+    }
     memcpy(s->requests[i], departure->head, ICMP_HEAD_SIZE);
     s->out.parts[i][0] = (struct iovec){s->requests[i], ICMP_HEAD_SIZE + near};
-    s->out.parts[i][1] =
-        (struct iovec){(void *)(s->pattern + near), departure->pattern_len - near};
+    s->out.parts[i][1] = (struct iovec){(void *)(s->pattern + near), departure->pattern_len - near};
     m->msg_iovlen = departure->pattern_len > near ? 2 : 1;
     m->msg_namelen = prober_addr_to_sockaddr(&departure->to, 0, &s->out.names[i]);
 }
@@ -404,7 +418,7 @@ static void read_arriving(const struct icmp_socket *s, size_t i, struct icmp_arr
     const struct mmsghdr *m = &s->in.messages[i];
     struct cmsghdr *c = CMSG_FIRSTHDR(&m->msg_hdr);
 
-    *out = (struct icmp_arriving){.message = s->packets + i * PACKET_SPACE, .len = m->msg_len};
+    *out = (struct icmp_arriving){.message = s->in.parts[i][0].iov_base, .len = m->msg_len};
     if (!s->is_ping && !is_v6(s))
         out->message = icmp_skip_ipv4(out->message, &out->len);
     if (prober_addr_from_sockaddr((const struct sockaddr *)&s->in.names[i], &out->from, NULL))
