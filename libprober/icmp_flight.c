@@ -118,7 +118,7 @@ struct icmp_flight *icmp_flights_acquire(struct icmp_flights *f, const struct pr
 
     if (icmp_flights_find(f, to, sequence) || (f->free == NONE && !make_chunk(f)))
         return NULL;
-    if (f->used >= f->head_count)
+    if (f->used >= f->head_count / 2)
         grow_heads(f);
     flight = at(f, f->free);
     f->free = flight->chain;
@@ -174,6 +174,12 @@ void icmp_flights_prefetch(const struct icmp_flights *f, const uint8_t address[1
                            uint16_t sequence)
 {
     __builtin_prefetch(head_of(f, address, sequence), 1);
+}
+
+void icmp_flights_prefetch_slot(const struct icmp_flights *f, uint32_t slot)
+{
+    if (slot < f->made)
+        __builtin_prefetch(at(f, slot), 1);
 }
 
 uint32_t icmp_flights_count(const struct icmp_flights *f)

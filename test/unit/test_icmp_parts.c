@@ -144,6 +144,28 @@ static void a_timer_that_is_overdue_comes_with_the_next_tick(void **state)
     timer_wheel_destroy(w);
 }
 
+static void timers_of_one_tick_are_taken_once_each_also_those_of_a_later_round(void **state)
+{
+    const uint64_t round_ns = UINT64_C(16384) * TIMER_TICK_NS;
+    struct timer_wheel *w = timer_wheel_create(0);
+    struct timer timers[1000];
+
+    (void)state;
+    for (int again = 0; again < 3; again++) {
+        uint64_t now_ns = (uint64_t)again * 2 * round_ns;
+
+        for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+            timers[i].due_ns = now_ns + MS(100) + i % 3 / 2 * round_ns;
+            timer_wheel_add(w, &timers[i]);
+        }
+        assert_int_equal(count_timers(timer_wheel_take(w, now_ns + MS(200))), 667);
+        assert_null(timer_wheel_take(w, now_ns + MS(300)));
+        assert_int_equal(count_timers(timer_wheel_take(w, now_ns + MS(200) + round_ns)), 333);
+        assert_true(timer_wheel_next_ns(w) == UINT64_MAX);
+    }
+    timer_wheel_destroy(w);
+}
+
 /* ---- flights ---- */
 
 static void a_flight_is_found_by_slot_and_by_address_until_it_is_released(void **state)
@@ -312,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_timer_is_never_early_and_at_most_a_tick_late),
         cmocka_unit_test(a_long_sleep_takes_all_that_is_due_and_nothing_else),
         cmocka_unit_test(a_timer_that_is_overdue_comes_with_the_next_tick),
+        cmocka_unit_test(timers_of_one_tick_are_taken_once_each_also_those_of_a_later_round),
         cmocka_unit_test(a_flight_is_found_by_slot_and_by_address_until_it_is_released),
         cmocka_unit_test(flights_are_bounded_and_all_found_when_there_are_many),
         cmocka_unit_test(a_reply_window_is_judged_by_the_episodes_that_it_touches),
