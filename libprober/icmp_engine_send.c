@@ -265,12 +265,8 @@ static void prefetch_target(const struct timer *timer)
     if (!timer)
         return;
     t = CONTAINER_OF(timer, const struct icmp_target_state, timer);
-    __builtin_prefetch((const char *)t + 64, 1);
-    __builtin_prefetch((const char *)t + 128, 1);
-    if (t->windows) {
-        __builtin_prefetch(t->windows, 1);
-        __builtin_prefetch((const char *)t->windows + 128, 1);
-    }
+    icmp_target_prefetch(t);
+    icmp_target_prefetch_windows(t);
 }
 
 static void prefetch_seat(const struct icmp_engine *e, struct timer *timer)

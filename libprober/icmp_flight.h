@@ -54,6 +54,8 @@ struct icmp_flight *icmp_flights_find(const struct icmp_flights *f, const struct
 /* Has the memory fetched that finding, taking or releasing such a flight will need soon. */
 void icmp_flights_prefetch(const struct icmp_flights *f, const uint8_t address[16],
                            uint16_t sequence);
+/* Has the flight in that slot fetched, which need not be one. */
+void icmp_flights_prefetch_slot(const struct icmp_flights *f, uint32_t slot);
 /* How many there are, in any state but free. */
 uint32_t icmp_flights_count(const struct icmp_flights *f);
 /* NULL is fine. */

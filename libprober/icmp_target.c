@@ -32,6 +32,18 @@ enum prober_error icmp_target_set(struct icmp_target_state *t, const struct icmp
     return PROBER_OK;
 }
 
+void icmp_target_prefetch(const struct icmp_target_state *t)
+{
+    for (size_t at = 0; at < sizeof(*t); at += 64)
+        __builtin_prefetch((const char *)t + at, 1);
+}
+
+void icmp_target_prefetch_windows(const struct icmp_target_state *t)
+{
+    for (size_t at = 0; t->windows && at < sizeof(*t->windows); at += 64)
+        __builtin_prefetch((const char *)t->windows + at, 1);
+}
+
 struct icmp_target_window *icmp_target_find_window(const struct icmp_target_state *t,
                                                    uint32_t number)
 {

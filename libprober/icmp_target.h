@@ -55,6 +55,9 @@ struct icmp_target_state {
 /* Sets what follows from the target's settings and the length of a window. Errors: PROBER_ERR_RANGE. */
 enum prober_error icmp_target_set(struct icmp_target_state *t, const struct icmp_target *settings,
                                   uint64_t window_ns);
+/* Have the target's memory fetched; then, when it has come, that of its newest window. */
+void icmp_target_prefetch(const struct icmp_target_state *t);
+void icmp_target_prefetch_windows(const struct icmp_target_state *t);
 /* The open window of that number; NULL when there is none. */
 struct icmp_target_window *icmp_target_find_window(const struct icmp_target_state *t,
                                                    uint32_t number);
