@@ -127,10 +127,25 @@ class Agent(Peer):
                                       _6=[self.address], _7=SECOND, _8=SECOND // 2))
         return reply.get(3, [0])[0], reply.get(4, [b""])[0].decode()
 
-    def sync(self, revision=0):
-        """(revision, {region: [targets]} or None)"""
+    def entries(self, revision=0):
+        """(revision, the fields of each entry of the plan, or None)"""
         reply = parsed(self.call(_11=message(_1=revision))[11][0])
         if 2 not in reply:
             return reply[1][0], None
-        entries = [parsed(e) for e in parsed(reply[2][0]).get(1, [])]
-        return reply[1][0], {e[2][0].decode(): [t.decode() for t in e.get(3, [])] for e in entries}
+        return reply[1][0], [parsed(e) for e in parsed(reply[2][0]).get(1, [])]
+
+    def sync(self, revision=0):
+        """(revision, {region: [targets]} or None)"""
+        revision, entries = self.entries(revision)
+        if entries is None:
+            return revision, None
+        return revision, {e[2][0].decode(): [t.decode() for t in e.get(3, [])] for e in entries}
+
+    def urls(self):
+        """{target: (the http block, the timeout in ns)} of the plan."""
+        found = {}
+        for e in self.entries()[1]:
+            if e[1] == [2]:
+                how = parsed(e[11][0])
+                found.update({t.decode(): (how[1][0].decode(), how.get(2, [0])[0]) for t in e[3]})
+        return found

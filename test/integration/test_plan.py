@@ -1,0 +1,170 @@
+"""The probe file on its way to the agents: who gets what, when, and what is never sent."""
+import json
+import signal
+import time
+
+import pytest
+import wirelib
+from lablib import Mesh, wait_until
+
+SECRETS = """prober_configs:
+- {prober_type: http, region: web, name: shop, http: {basic_auth: {username: me, password: hunter2}}, targets: [a.test]}
+- {prober_type: http, region: web, targets: ['http://me:hunter2@b.test/x', c.test]}
+- {prober_type: http, region: web, targets: [d.test]}
+"""
+
+# The sample of the original's manual, word for word.
+ORIGINAL = """prober_configs:
+  - prober_type: http
+    region: project-01
+    http: # http配置端对标 blackbox_exporter,原生适配其http配置段
+      valid_status_codes:
+        - 200
+        - 201
+      method: GET
+      headers:
+        Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,image/apng,*/*;q=0.8
+      fail_if_body_matches_regexp: text.*
+    targets:
+      - http://www.baidu.com
+      - http://www.taobao.com
+      - www.ladjflajfl.ccc
+  - prober_type: http
+    region: cn-chengdu
+    targets:
+      - www.baidu.com
+      - www.taobao.com
+
+  - prober_type: icmp
+    region: cn-hangzhou
+    targets:
+      - 180.101.49.12
+      - 8.8.8.8
+  - prober_type: icmp
+    region: cn-shanghai
+    targets:
+      - 8.8.8.8
+"""
+
+
+@pytest.fixture
+def mesh(lab):
+    """A server that agents of its own host reach over the loopback."""
+    mesh = Mesh(lab, http_addr="127.0.0.1:6001")
+    mesh.rpc = ":6000"
+    mesh.file = lab.directory + "/probe.yaml"
+    return mesh
+
+
+def write(mesh, text):
+    with open(mesh.file, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def started(mesh, text, *flags):
+    write(mesh, text)
+    mesh.start_server("-server.probe.file", mesh.file, *flags)
+    wait_until(mesh.is_ready, 20, "the server is ready")
+
+
+def targets(mesh):
+    status, _, text = mesh.get("/-/targets")
+    assert status == 200
+    return json.loads(text)
+
+
+def metric(mesh, name):
+    for line in mesh.get("/metrics")[2].splitlines():
+        if line.startswith(name + " "):
+            return float(line.rsplit(" ", 1)[1])
+    return None
+
+
+def agent(mesh, region, address, server="10.77.0.1"):
+    an_agent = wirelib.Agent(mesh.lab.connect(mesh.server_host, (server, 6000)), region, address)
+    assert an_agent.hello() == (0, "")
+    return an_agent
+
+
+def entry(more):
+    return "- {prober_type: http, region: web, " + more + "}\n"
+
+
+def test_the_originals_sample_goes_to_the_agents_as_it_stands(mesh):
+    started(mesh, ORIGINAL, "-server.icmp.discovery", "static")
+    assert targets(mesh) == {
+        "cn-chengdu": [{"prober_type": "http", "targets": ["www.baidu.com", "www.taobao.com"]}],
+        "cn-hangzhou": [{"prober_type": "icmp", "targets": ["180.101.49.12", "8.8.8.8"]}],
+        "cn-shanghai": [{"prober_type": "icmp", "targets": ["8.8.8.8"]}],
+        "project-01": [{"prober_type": "http",
+                        "targets": ["http://www.baidu.com", "http://www.taobao.com", "www.ladjflajfl.ccc"]}]}
+    shanghai = agent(mesh, "cn-shanghai", "10.0.0.1")
+    assert list(shanghai.sync()[1]) == ["cn-chengdu", "cn-hangzhou", "project-01"]
+    urls = shanghai.urls()
+    assert urls["www.baidu.com"] == ("{}", 0)
+    block = json.loads(urls["www.ladjflajfl.ccc"][0])
+    assert block["valid_status_codes"] == [200, 201]
+    assert block["fail_if_body_matches_regexp"] == ["text.*"]
+
+
+@pytest.mark.address
+@pytest.mark.thread
+def test_secrets_reach_agents_on_the_loopback_alone(mesh):
+    started(mesh, SECRETS)
+    far, near = agent(mesh, "a", "10.0.0.1"), agent(mesh, "a", "127.0.0.5", "127.0.0.1")
+    wait_until(lambda: metric(mesh, "prober_server_plan_withheld_entries") == 2, 10, "two entries are withheld")
+    assert list(far.urls()) == ["d.test"]
+    urls = near.urls()
+    assert sorted(urls) == ["a.test", "c.test", "d.test", "http://me:hunter2@b.test/x"]
+    assert json.loads(urls["a.test"][0])["basic_auth"]["password"] == "hunter2"
+    shown = json.dumps(targets(mesh)) + mesh.get("/metrics")[2] + mesh.server.log()
+    assert "hunter2" not in shown
+    assert mesh.server.log().count("is not sent to agents elsewhere") == 2
+    assert 'name=shop line=2 agents=1' in mesh.server.log()
+
+
+def test_secrets_are_refused_where_no_agent_could_get_them(mesh):
+    mesh.rpc = "10.77.0.1:6000"
+    write(mesh, SECRETS)
+    ended = mesh.start_server("-server.probe.file", mesh.file)
+    assert ended.wait(20) == 1
+    assert f"{mesh.file}:2:prober_configs[0]: holds secrets" in ended.log()
+    assert f"{mesh.file}:3:prober_configs[1]: holds secrets" in ended.log()
+    assert "prober_configs[2]" not in ended.log() and "hunter2" not in ended.log()
+
+
+def test_a_plan_that_would_be_too_large_is_refused_and_the_one_before_stays(mesh):
+    started(mesh, "prober_configs:\n" + entry("targets: [a.test]"))
+    write(mesh, "prober_configs:\n- prober_type: http\n  region: web\n  targets:\n" +
+          "".join(f"  - http://{n}.test/{'x' * 1000}\n" for n in range(5000)))
+    status, _, text = mesh.get("/-/reload", method="POST")
+    assert status == 500 and "at most 4194304 can be" in text
+    write(mesh, "prober_configs:\n" + entry("http: {body: " + "x" * 300000 + "}, targets: [a.test]"))
+    status, _, text = mesh.get("/-/reload", method="POST")
+    assert status == 500 and "prober_configs[0].http: takes 300011 bytes" in text
+    assert targets(mesh) == {"web": [{"prober_type": "http", "targets": ["a.test"]}]}
+
+
+@pytest.mark.parametrize("how", ["SIGHUP", "/-/reload"])
+def test_a_new_file_is_with_the_agents_within_a_second(mesh, how):
+    started(mesh, "prober_configs:\n" + entry("targets: [a.test]") + entry("targets: [b.test], timeout: 3s"))
+    one, other = agent(mesh, "a", "10.0.0.1"), agent(mesh, "b", "10.0.0.2")
+    wait_until(lambda: "b" in one.sync()[1], 10, "both are in the plan")
+    assert one.urls() == {"a.test": ("{}", 0), "b.test": ("{}", 3 * wirelib.SECOND)}
+    hints = wirelib.Peer(mesh.lab.connect(mesh.server_host, ("10.77.0.1", 6002)), wirelib.SUB)
+    revision = one.sync()[0]
+    write(mesh, "prober_configs:\n" + entry("source_regions: [b], targets: [a.test]") +
+          entry("targets: [c.test], http: {method: HEAD}"))
+    began = time.monotonic()
+    if how == "SIGHUP":
+        mesh.server.signal(signal.SIGHUP)
+    else:
+        assert mesh.get(how, method="POST")[0] == 200
+    while one.entries(revision)[1] is None:
+        hints.receive()
+    assert time.monotonic() - began < 1
+    assert one.urls() == {"c.test": ('{"method":"HEAD"}', 0)}
+    assert sorted(other.urls()) == ["a.test", "c.test"]
+    write(mesh, "prober_configs:\n" + entry("targets: []"))
+    assert mesh.get("/-/reload", method="POST")[0] == 500
+    assert sorted(other.urls()) == ["a.test", "c.test"]
