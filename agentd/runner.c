@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "agentd/icmp_rows.h"
+#include "agentd/name_servers.h"
 #include "agentd/own.h"
 #include "agentd/targets.h"
 #include "agentd/trouble.h"
@@ -15,7 +16,6 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/strbuf.h"
 #include "libprober/icmp_arrivals.h"
 #include "libprober/icmp_engine.h"
 #include "libprober/resolver.h"
@@ -152,24 +152,6 @@ static enum prober_error open_engine(struct runner *r, const struct agentd_setti
     return err;
 }
 
-static enum prober_error open_resolver(struct runner *r, const struct agentd_settings *s,
-                                       struct prober_failure *why)
-{
-    struct strbuf servers = STRBUF_INIT;
-    struct resolver_config config = {0};
-    enum prober_error err;
-
-    for (size_t i = 0; i < s->dns_servers.count; i++) {
-        if (i)
-            strbuf_putc(&servers, ',');
-        strbuf_puts(&servers, s->dns_servers.items[i]);
-    }
-    config.servers = servers.len ? servers.bytes : NULL;
-    err = strbuf_ok(&servers) ? resolver_create(&r->resolver, &config, why) : PROBER_ERR_NOMEM;
-    strbuf_free(&servers);
-    return err;
-}
-
 static enum prober_error make_targets(struct runner *r, const struct runner_config *config)
 {
     struct targets_config tc = {.engine = r->engine,
@@ -206,7 +188,7 @@ enum prober_error runner_create(struct runner **out, const struct runner_config 
     if (!err)
         err = open_engine(r, config->settings, why);
     if (!err)
-        err = open_resolver(r, config->settings, why);
+        err = name_servers_open(&r->resolver, &config->settings->dns_servers, why);
     if (!err)
         err = make_targets(r, config);
     if (err)

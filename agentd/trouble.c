@@ -34,17 +34,17 @@ void trouble_add(struct trouble *t, const struct icmp_counts *counts)
     icmp_totals_add(&t->window, counts);
 }
 
-/* What became of a trouble of which `count` was seen now. */
-enum change { CHANGE_NONE, CHANGE_BEGINS, CHANGE_ENDS };
-
-static enum change see(struct trouble_kind *k, uint64_t count, uint64_t now_ns)
+enum trouble_change trouble_see(struct trouble_kind *kind, uint64_t count, uint64_t now_ns,
+                                uint64_t quiet_ns)
 {
-    bool told = k->told;
+    bool told = kind->told;
 
     if (count)
-        k->seen_ns = now_ns;
-    k->told = count || (told && now_ns - k->seen_ns < TROUBLE_QUIET_NS);
-    return k->told == told ? CHANGE_NONE : k->told ? CHANGE_BEGINS : CHANGE_ENDS;
+        kind->seen_ns = now_ns;
+    kind->told = count || (told && now_ns - kind->seen_ns < quiet_ns);
+    if (kind->told == told)
+        return TROUBLE_GOES_ON;
+    return kind->told ? TROUBLE_BEGINS : TROUBLE_ENDS;
 }
 
 static void tell_unsent(struct trouble *t, uint64_t now_ns)
@@ -52,11 +52,11 @@ static void tell_unsent(struct trouble *t, uint64_t now_ns)
     for (size_t i = 0; i < ARRAY_LEN(unsent_kinds); i++) {
         const struct unsent_kind *kind = &unsent_kinds[i];
         uint64_t count = *(const uint64_t *)((const char *)&t->window + kind->offset);
-        enum change change = see(&t->kinds[i], count, now_ns);
+        enum trouble_change change = trouble_see(&t->kinds[i], count, now_ns, TROUBLE_QUIET_NS);
 
-        if (change == CHANGE_BEGINS)
+        if (change == TROUBLE_BEGINS)
             log_warn(kind->begins, LOG_U("unsent", count));
-        else if (change == CHANGE_ENDS)
+        else if (change == TROUBLE_ENDS)
             log_warn(kind->ends);
     }
 }
@@ -71,7 +71,7 @@ static void tell_engine(struct trouble *t, const struct icmp_engine_counts *coun
     if (counts->suspends != t->suspends)
         log_warn("the machine was suspended; probes of that time count as unknown",
                  LOG_U("suspends", counts->suspends));
-    if (see(&t->kinds[DROPS], drops, now_ns) == CHANGE_BEGINS)
+    if (trouble_see(&t->kinds[DROPS], drops, now_ns, TROUBLE_QUIET_NS) == TROUBLE_BEGINS)
         log_warn(
             "the kernel dropped replies for lack of buffer; they count as unknown, not as lost",
             LOG_U("dropped", counts->receive_drops));

@@ -4,7 +4,7 @@
  * Purpose    A log line per change of state, not per failure: an interface that is away for an hour
  *            is two lines. A trouble is over when it was not seen for TROUBLE_QUIET_NS, so that one
  *            that comes and goes does not fill the log.
- * Threads    The icmp thread.
+ * Threads    A kind of trouble belongs to the thread that sees it, struct trouble to the icmp thread.
  */
 #ifndef AGENTD_TROUBLE_H
 #define AGENTD_TROUBLE_H
@@ -24,6 +24,13 @@ struct trouble_kind {
     bool told;
     uint64_t seen_ns; /* last, while it is told */
 };
+
+enum trouble_change { TROUBLE_GOES_ON, TROUBLE_BEGINS, TROUBLE_ENDS };
+
+/* What becomes of a trouble (or of its absence) of which `count` was seen now, if it ends when it was
+ * not seen for quiet_ns. */
+enum trouble_change trouble_see(struct trouble_kind *kind, uint64_t count, uint64_t now_ns,
+                                uint64_t quiet_ns);
 
 struct trouble {
     struct icmp_totals window; /* of the window that is coming in */
