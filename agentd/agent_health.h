@@ -16,7 +16,7 @@
 /* A thread that did not come round for this long is stuck: longer than any call it makes. */
 #define AGENT_HEALTH_STUCK_NS UINT64_C(30000000000)
 
-/* True while both threads make progress; `text` says which does not. */
+/* True while all threads make progress; `text` says which does not. */
 bool agent_health_is_alive(const struct agent_stats_copy *s, uint64_t now_ns,
                            char text[AGENT_HEALTH_TEXT_MAX]);
 /* True when, beyond that, the server accepted the agent and a plan is being probed. */

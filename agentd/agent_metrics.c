@@ -70,6 +70,10 @@ static const struct single {
     {COUNTER("prober_agent_engine_late_wakeups_total",
              "Turns of the engine more than 10 ms too late."),
      AT(probing.engine.late_wakeups)},
+    {GAUGE("prober_agent_http_probes_in_flight", NULL, "Probes of URLs that run."),
+     AT(http.in_flight)},
+    {COUNTER("prober_agent_http_results_lost_total", "Probes of URLs that found no memory."),
+     AT(http.rows_lost)},
     {COUNTER("prober_agent_link_connections_total", "Connections made to the server."),
      AT(link.connections)},
     {COUNTER("prober_agent_link_hellos_total", "Times that the server accepted this agent."),
@@ -159,35 +163,107 @@ static void write_probing(struct metrics_writer *w, const struct agent_stats_cop
     }
 }
 
-/* The results of which the laws of counts speak. `boot` NULL: without that label. */
-static void write_results(struct metrics_writer *w, const char *boot, const struct icmp_totals *t)
+static void write_http(struct metrics_writer *w, const struct agent_stats_http *http)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } results[] = {{"sent", t->sent},
-                   {"received", t->received},
-                   {"lost", icmp_totals_lost(t)},
-                   {"unknown", t->unknown},
-                   {"unsent", icmp_totals_unsent(t)}};
+    static const struct metric_family scheduled = COUNTER(
+                                          "prober_agent_http_probes_scheduled_total",
+                                          "Probes of URLs that were due and have come to an end: "
+                                          "succeeded, failed and unsent."),
+                                      succeeded =
+                                          COUNTER("prober_agent_http_probes_succeeded_total",
+                                                  "Probes of URLs whose answer was as it must be."),
+                                      failed = COUNTER("prober_agent_http_probes_failed_total",
+                                                       "Probes of URLs that failed, by reason."),
+                                      unsent = COUNTER("prober_agent_http_probes_unsent_total",
+                                                       "Probes of URLs that measured nothing, by "
+                                                       "what on this side was the cause."),
+                                      targets =
+                                          GAUGE("prober_agent_http_targets", NULL,
+                                                "URLs of the plan by state; unusable: this "
+                                                "agent cannot do what their http block asks.");
+    static const char *const causes[] = {
+#define CAUSE_TEXT(name, text) text,
+        HTTP_UNSENT(CAUSE_TEXT)
+#undef CAUSE_TEXT
+    };
+    const struct metric_label probed[] = {{"state", "probed"}},
+                              unusable[] = {{"state", "unusable"}};
 
-    for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+    metrics_family(w, &scheduled);
+    metrics_sample_u64(w, NULL, 0, http_totals_scheduled(&http->totals));
+    metrics_family(w, &succeeded);
+    metrics_sample_u64(w, NULL, 0, http->totals.by_reason[HTTP_SUCCEEDED]);
+    metrics_family(w, &failed);
+    for (unsigned i = HTTP_SUCCEEDED + 1; i < HTTP_REASON_COUNT; i++) {
+        const struct metric_label labels[] = {
+            {"failed_reason", http_reason_text((enum http_reason)i)}};
+
+        if (i != HTTP_FAILED_LOCAL)
+            metrics_sample_u64(w, labels, 1, http->totals.by_reason[i]);
+    }
+    metrics_family(w, &unsent);
+    for (unsigned i = 0; i < HTTP_UNSENT_COUNT; i++) {
+        const struct metric_label labels[] = {{"reason", causes[i]}};
+
+        metrics_sample_u64(w, labels, 1, http->unsent[i]);
+    }
+    metrics_family(w, &targets);
+    metrics_sample_u64(w, probed, 1, http->targets.planned - http->targets.unusable);
+    metrics_sample_u64(w, unusable, 1, http->targets.unusable);
+}
+
+struct result {
+    const char *name;
+    uint64_t value;
+};
+
+/* `boot` NULL: without that label. */
+static void write_results(struct metrics_writer *w, const char *boot, const struct result *results,
+                          size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
         const struct metric_label labels[] = {{"result", results[i].name}, {"server_boot", boot}};
 
         metrics_sample_u64(w, labels, boot ? 2 : 1, results[i].value);
     }
 }
 
+/* The results of which the laws of counts speak. */
+static void write_icmp_results(struct metrics_writer *w, const char *boot,
+                               const struct probe_totals *totals)
+{
+    const struct icmp_totals *t = &totals->icmp;
+    const struct result results[] = {{"sent", t->sent},
+                                     {"received", t->received},
+                                     {"lost", icmp_totals_lost(t)},
+                                     {"unknown", t->unknown},
+                                     {"unsent", icmp_totals_unsent(t)}};
+
+    write_results(w, boot, results, ARRAY_LEN(results));
+}
+
+static void write_http_results(struct metrics_writer *w, const char *boot,
+                               const struct probe_totals *totals)
+{
+    const struct http_totals *t = &totals->http;
+    const struct result results[] = {{"succeeded", t->by_reason[HTTP_SUCCEEDED]},
+                                     {"failed", http_totals_failed(t)},
+                                     {"unsent", http_totals_unsent(t)}};
+
+    write_results(w, boot, results, ARRAY_LEN(results));
+}
+
 static void write_boots(struct metrics_writer *w, const struct metric_family *family,
-                        const struct agent_stats_copy *s, size_t offset)
+                        const struct agent_stats_copy *s, size_t offset,
+                        void (*write)(struct metrics_writer *, const char *,
+                                      const struct probe_totals *))
 {
     char boot[PROBER_ID_TEXT_MAX];
 
     metrics_family(w, family);
     for (size_t i = 0; i < s->boot_count; i++)
-        write_results(
-            w, prober_id_format(&s->boots[i].id, boot),
-            (const struct icmp_totals *)(const void *)((const char *)&s->boots[i] + offset));
+        write(w, prober_id_format(&s->boots[i].id, boot),
+              (const struct probe_totals *)(const void *)((const char *)&s->boots[i] + offset));
 }
 
 static void write_reports(struct metrics_writer *w, const struct agent_stats_copy *s)
@@ -199,6 +275,12 @@ static void write_reports(struct metrics_writer *w, const struct agent_stats_cop
                     "Without those to controls."),
         backfilled = COUNTER("prober_agent_backfilled_packets_total",
                              "Probes in reports that a server took as too old for its counters."),
+        acked_http = COUNTER("prober_agent_acked_http_probes_total",
+                             "Probes of URLs in reports that a server took into its counters, by "
+                             "the server's boot."),
+        backfilled_http =
+            COUNTER("prober_agent_backfilled_http_probes_total",
+                    "Probes of URLs in reports that a server took as too old for its counters."),
         reports = COUNTER("prober_agent_reports_total", "Reports by what the server made of them.");
     static const char *const outcomes[AGENT_STATS_OUTCOMES] = {[WIRE_APPLIED] = "applied",
                                                                [WIRE_DUPLICATE] = "duplicate",
@@ -207,8 +289,12 @@ static void write_reports(struct metrics_writer *w, const struct agent_stats_cop
                                                                    "unknown_table",
                                                                [WIRE_INVALID] = "invalid"};
 
-    write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked.icmp));
-    write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled.icmp));
+    write_boots(w, &acked, s, offsetof(struct agent_stats_boot, acked), write_icmp_results);
+    write_boots(w, &backfilled, s, offsetof(struct agent_stats_boot, backfilled),
+                write_icmp_results);
+    write_boots(w, &acked_http, s, offsetof(struct agent_stats_boot, acked), write_http_results);
+    write_boots(w, &backfilled_http, s, offsetof(struct agent_stats_boot, backfilled),
+                write_http_results);
     metrics_family(w, &reports);
     for (size_t i = 0; i < AGENT_STATS_OUTCOMES; i++) {
         const struct metric_label labels[] = {{"outcome", outcomes[i]}};
@@ -234,6 +320,8 @@ static void write_spool(struct metrics_writer *w, const struct spool_counts *spo
                                       packets = COUNTER(
                                           "prober_agent_spool_dropped_packets_total",
                                           "Probes in those reports, without those to controls."),
+                                      http = COUNTER("prober_agent_spool_dropped_http_probes_total",
+                                                     "Probes of URLs in those reports."),
                                       lag =
                                           GAUGE("prober_agent_report_lag_seconds", "seconds",
                                                 "Age of the last report when the server took it.");
@@ -250,7 +338,9 @@ static void write_spool(struct metrics_writer *w, const struct spool_counts *spo
     metrics_family(w, &dropped);
     metrics_sample_u64(w, NULL, 0, spool->dropped_total);
     metrics_family(w, &packets);
-    write_results(w, NULL, &spool->dropped.icmp);
+    write_icmp_results(w, NULL, &spool->dropped);
+    metrics_family(w, &http);
+    write_http_results(w, NULL, &spool->dropped);
     metrics_family(w, &lag);
     metrics_sample_ns(w, NULL, 0, s->link.lag_ns);
 }
@@ -283,6 +373,7 @@ void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_id
         metrics_sample_u64(w, NULL, 0, number_at(stats, singles[i].offset));
     }
     write_probing(w, stats);
+    write_http(w, &stats->http);
     write_reports(w, stats);
     write_spool(w, spool, stats, now);
     metrics_process(w, "prober_agent_build_info");

@@ -27,6 +27,13 @@ void agent_stats_set_probing(struct agent_stats *s, const struct agent_stats_pro
     pthread_mutex_unlock(&s->lock);
 }
 
+void agent_stats_set_http(struct agent_stats *s, const struct agent_stats_http *http)
+{
+    pthread_mutex_lock(&s->lock);
+    s->now.http = *http;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void agent_stats_set_link(struct agent_stats *s, const struct agent_stats_link *link)
 {
     pthread_mutex_lock(&s->lock);
@@ -63,6 +70,13 @@ void agent_stats_icmp_beat(struct agent_stats *s, uint64_t now_ns)
 {
     pthread_mutex_lock(&s->lock);
     s->now.icmp_beat_ns = now_ns;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void agent_stats_http_beat(struct agent_stats *s, uint64_t now_ns)
+{
+    pthread_mutex_lock(&s->lock);
+    s->now.http_beat_ns = now_ns;
     pthread_mutex_unlock(&s->lock);
 }
 

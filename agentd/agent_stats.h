@@ -1,7 +1,7 @@
 /*
  * agent_stats - the agent's own counters, gathered where any thread can read them.
  *
- * Purpose    The icmp and link threads put down what they did; the local metrics, the status line
+ * Purpose    The icmp, http and link threads put down what they did; the local metrics, the status line
  *            and the health checks read a copy.
  * Threads    Any; one lock, held for a copy.
  * Ownership  Values alone.
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/http_targets.h"
 #include "agentd/probe_totals.h"
 #include "agentd/targets.h"
 #include "common/error.h"
@@ -35,6 +36,31 @@ struct agent_stats_probing {
     uint64_t arrivals_missed; /* requests of other agents that could not be counted */
     bool running;
     bool has_plan;
+};
+
+/* Why scheduled HTTP probes measured nothing. All but those that were late are rows of reports, with
+ * HTTP_FAILED_LOCAL. */
+#define HTTP_UNSENT(X)                                                                             \
+    X(LATE, "late")           /* not started within an interval */                                 \
+    X(LOCAL, "local")         /* no memory, no descriptor, or the like */                          \
+    X(UNUSABLE, "unusable")   /* this agent cannot do what the http block asks */                  \
+    X(DENIED, "denied")       /* the policy denies the address */                                  \
+    X(DISTURBED, "disturbed") /* this process stood still, or the machine was suspended */         \
+    X(STOPPED, "stopped")     /* the agent was stopped, or the target taken from the plan */
+
+#define HTTP_UNSENT_NAME(name, text) HTTP_UNSENT_##name,
+enum http_unsent { HTTP_UNSENT(HTTP_UNSENT_NAME) HTTP_UNSENT_COUNT };
+#undef HTTP_UNSENT_NAME
+
+/* What the http thread did. */
+struct agent_stats_http {
+    struct http_totals totals;          /* of all that was due and has come to an end */
+    uint64_t unsent[HTTP_UNSENT_COUNT]; /* their sum is that of the unsent in totals */
+    struct http_targets_counts targets;
+    uint64_t in_flight; /* probes that run */
+    uint64_t rows_lost; /* results that found no memory */
+    uint64_t plan_revision;
+    bool running;
 };
 
 enum agent_link_state { AGENT_LINK_DOWN, AGENT_LINK_REFUSED, AGENT_LINK_UP };
@@ -60,22 +86,26 @@ struct agent_stats_boot {
 
 struct agent_stats_copy {
     struct agent_stats_probing probing;
+    struct agent_stats_http http;
     struct agent_stats_link link;
     struct agent_stats_boot boots[AGENT_STATS_BOOTS_MAX];
     size_t boot_count;
-    uint64_t icmp_beat_ns, link_beat_ns; /* monotonic: when the thread last came round */
+    uint64_t icmp_beat_ns, http_beat_ns,
+        link_beat_ns; /* monotonic: when the thread last came round */
 };
 
 struct agent_stats;
 
 enum prober_error agent_stats_create(struct agent_stats **out);
 void agent_stats_set_probing(struct agent_stats *s, const struct agent_stats_probing *probing);
+void agent_stats_set_http(struct agent_stats *s, const struct agent_stats_http *http);
 void agent_stats_set_link(struct agent_stats *s, const struct agent_stats_link *link);
 /* Adds a report's totals to what this server boot took. */
 void agent_stats_add_acked(struct agent_stats *s, const struct prober_id *server_boot,
                            bool backfilled, const struct probe_totals *totals);
 /* The thread makes progress. */
 void agent_stats_icmp_beat(struct agent_stats *s, uint64_t now_ns);
+void agent_stats_http_beat(struct agent_stats *s, uint64_t now_ns);
 void agent_stats_link_beat(struct agent_stats *s, uint64_t now_ns);
 void agent_stats_read(struct agent_stats *s, struct agent_stats_copy *out);
 void agent_stats_destroy(struct agent_stats *s);

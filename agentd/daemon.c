@@ -13,6 +13,7 @@
 #include "agentd/agent_health.h"
 #include "agentd/agent_stats.h"
 #include "agentd/hint_listener.h"
+#include "agentd/http_runner.h"
 #include "agentd/identity.h"
 #include "agentd/local_web.h"
 #include "agentd/policy.h"
@@ -47,6 +48,7 @@ struct daemon {
     struct wakeup link_wakeup;
     struct spool *spool;
     struct runner *runner;
+    struct http_runner *http_runner;
     struct hint_listener hints;
     struct link_client *link;
     struct uplink *uplink;
@@ -68,6 +70,7 @@ static void on_plan(void *context, struct agent_plan *plan)
 {
     struct daemon *d = context;
 
+    http_runner_offer_plan(d->http_runner, agent_plan_get(plan));
     runner_offer_plan(d->runner, plan);
 }
 
@@ -138,19 +141,28 @@ static enum prober_error open_identity(struct daemon *d, struct prober_failure *
     return region_find(&query, &d->region, why);
 }
 
-static enum prober_error open_runner(struct daemon *d, struct prober_failure *why)
+static enum prober_error open_runners(struct daemon *d, struct prober_failure *why)
 {
-    struct runner_config config = {.settings = d->settings,
-                                   .agent_id = d->identity.agent_id,
-                                   .spool = d->spool,
-                                   .stats = d->stats};
-    enum prober_error err =
-        policy_create(&config.policy, &d->settings->allow, &d->settings->deny, NULL);
+    struct policy *policy = NULL;
+    enum prober_error err = policy_create(&policy, &d->settings->allow, &d->settings->deny, NULL);
+    const struct runner_config icmp = {.settings = d->settings,
+                                       .agent_id = d->identity.agent_id,
+                                       .policy = policy,
+                                       .spool = d->spool,
+                                       .stats = d->stats};
+    const struct http_runner_config http = {.settings = d->settings,
+                                            .environment = d->environment,
+                                            .agent_id = d->identity.agent_id,
+                                            .policy = policy,
+                                            .spool = d->spool,
+                                            .stats = d->stats};
 
     if (err)
         return prober_fail(why, err, "%s", prober_error_text(err));
-    err = runner_create(&d->runner, &config, why);
-    policy_put(config.policy);
+    err = runner_create(&d->runner, &icmp, why);
+    if (!err)
+        err = http_runner_create(&d->http_runner, &http, why);
+    policy_put(policy);
     return err;
 }
 
@@ -220,10 +232,13 @@ static enum prober_error start(struct daemon *d, struct prober_failure *why)
     enum prober_error err;
 
     agent_stats_icmp_beat(d->stats, now_ns);
+    agent_stats_http_beat(d->stats, now_ns);
     agent_stats_link_beat(d->stats, now_ns);
     err = open_web(d, why);
     if (!err)
         err = runner_start(d->runner, why);
+    if (!err)
+        err = http_runner_start(d->http_runner, why);
     if (!err)
         err = uplink_start(d->uplink, why);
     return err;
@@ -232,7 +247,7 @@ static enum prober_error start(struct daemon *d, struct prober_failure *why)
 static enum prober_error open_all(struct daemon *d, struct prober_failure *why)
 {
     static enum prober_error (*const steps[])(struct daemon *, struct prober_failure *) = {
-        open_identity, open_stores, open_runner, open_uplink, start};
+        open_identity, open_stores, open_runners, open_uplink, start};
     enum prober_error err = open_log(d->settings, why);
 
     if (!err && d->settings->upgrade)
@@ -287,6 +302,7 @@ static enum prober_error apply_reload(struct daemon *d, const struct agentd_sett
     err = open_log(s, why);
     if (!err) {
         runner_set_policy(d->runner, policy);
+        http_runner_set_policy(d->http_runner, policy);
         spool_set_limit(d->spool, s->spool_bytes);
         uplink_set_sync_interval(d->uplink, s->sync_interval_ns);
     }
@@ -320,7 +336,7 @@ static void reload(struct daemon *d)
     problems_destroy(problems);
 }
 
-/* Tells how we are; the watchdog hears of us only while both threads make progress. */
+/* Tells how we are; the watchdog hears of us only while all threads make progress. */
 static void check_up(struct daemon *d)
 {
     struct agent_stats_copy stats;
@@ -336,7 +352,7 @@ static void check_up(struct daemon *d)
     if (alive == d->stuck) {
         d->stuck = !alive;
         text[strcspn(text, "\n")] = '\0';
-        log_error(alive ? "both threads make progress again" : "a thread makes no progress",
+        log_error(alive ? "all threads make progress again" : "a thread makes no progress",
                   LOG_S("state", text));
     }
     agent_health_status(&stats, spool.reports, text);
@@ -397,7 +413,9 @@ static void close_all(struct daemon *d)
     /* It waits for its connections for up to 2 s, in which the rest need not wait. */
     bool web_closes = d->web && pthread_create(&web_closer, NULL, close_web, d->web) == 0;
 
+    http_runner_finish(d->http_runner, PROBES_GRACE_NS);
     runner_stop(d->runner, PROBES_GRACE_NS);
+    http_runner_join(d->http_runner);
     uplink_drain(d->uplink, SPOOL_PATIENCE_NS);
     if (d->spool)
         spool_counts(d->spool, &left);
@@ -412,6 +430,7 @@ static void close_all(struct daemon *d)
     link_client_close(d->link);
     uplink_destroy(d->uplink);
     runner_destroy(d->runner);
+    http_runner_destroy(d->http_runner);
     spool_destroy(d->spool);
     agent_stats_destroy(d->stats);
     wakeup_close(&d->link_wakeup);

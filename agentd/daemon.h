@@ -3,7 +3,7 @@
  *
  * Purpose    Makes the parts in order of need, starts the two threads, then waits for signals:
  *            SIGHUP reads the settings anew, SIGTERM and SIGINT stop. Tells the service manager
- *            that the agent is ready, how it is, and, while both threads make progress, that it
+ *            that the agent is ready, how it is, and, while all threads make progress, that it
  *            lives.
  * Threads    main() only.
  */

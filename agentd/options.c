@@ -91,11 +91,13 @@ const struct option agentd_options[] = {
      0, 0, NULL, OPTION_RELOADABLE},
 
     {"agent.probe.interval", OPTION_DURATION, AT(probe_interval_ns), "15s", PROBING, NULL,
-     "Length of a window: every target gets its probes, spread over it, and one result is sent.",
+     "Length of a window: every target gets its probes, spread over it, and one result is sent. A "
+     "URL is probed once in it.",
      100 * MS, HOUR, NULL, 0},
     {"agent.probe.allow", OPTION_LIST, AT(allow), NULL, PROBING, "network",
      "Probe only targets inside these networks (10.0.0.0/8, 2001:db8::/32), whatever the server "
-     "says. Empty: all.",
+     "says. Empty: all. Of a URL this is about each address that its probe connects to, after "
+     "redirects too.",
      0, 0, NULL, OPTION_RELOADABLE},
     {"agent.probe.deny", OPTION_LIST, AT(deny), NULL, PROBING, "network",
      "Never probe targets inside these networks. Goes before -agent.probe.allow.", 0, 0, NULL,
@@ -120,6 +122,15 @@ const struct option agentd_options[] = {
      "Count the probes of other agents that reach this one, so that the server can tell on which "
      "way packets got lost.",
      0, 0, NULL, 0},
+    {"agent.http.timeout", OPTION_DURATION, AT(http_timeout_ns), "0", PROBING, NULL,
+     "How long a probe of a URL may take in all, where the probe file says nothing. 0: 0.8 x the "
+     "probe interval; never more than the probe interval.",
+     0, HOUR, NULL, 0},
+    {"agent.http.max.running", OPTION_INT, AT(http_max_running), "4000", PROBING, NULL,
+     "How many probes of URLs may run at the same time; so many of those that never answer are "
+     "waited for at once. What finds no place within an interval counts as unsent. Bounded by the "
+     "limit of open files too.",
+     1, 100000, NULL, 0},
     {"agent.dns.servers", OPTION_LIST, AT(dns_servers), NULL, PROBING, "addr[:port]",
      "Servers that resolve the targets' names. Empty: those of the system.", 0, 0, NULL, 0},
     {"agent.secrets.dir", OPTION_STRING, AT(secrets_dir), "", PROBING, "dir",
@@ -214,6 +225,12 @@ enum prober_error agentd_settings_load(struct agentd_settings *settings, int arg
     }
     if (settings->icmp_timeout_ns < (uint64_t)MS)
         problems_add(problems, NULL, 0, "agent.icmp.timeout", "must be 0 or at least 1ms");
+    if (settings->http_timeout_ns == 0)
+        settings->http_timeout_ns = settings->probe_interval_ns / 5 * 4;
+    if (settings->http_timeout_ns < (uint64_t)MS ||
+        settings->http_timeout_ns > settings->probe_interval_ns)
+        problems_add(problems, NULL, 0, "agent.http.timeout",
+                     "must be 0, or from 1ms to the probe interval");
     return problems_count(problems) ? PROBER_ERR_SYNTAX : PROBER_OK;
 }
 

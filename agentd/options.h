@@ -44,6 +44,8 @@ struct agentd_settings {
     int64_t icmp_max_pps, icmp_target_max_pps; /* 0: no cap */
     int64_t icmp_identifier;                   /* 0: random */
     bool icmp_arrivals;
+    uint64_t http_timeout_ns; /* as icmp_timeout_ns */
+    int64_t http_max_running;
     struct option_list allow, deny; /* networks: "10.0.0.0/8" */
     struct option_list dns_servers; /* none: the system's */
     char *secrets_dir;              /* "": none; else absolute */

@@ -240,7 +240,7 @@ static bool addresses_equal(const struct address_set *a, const struct address_se
 static enum prober_error send_hello(struct uplink *u, uint64_t now_ns, struct wire_reply *reply,
                                     struct prober_failure *why)
 {
-    static const char *const capabilities[] = {"icmp", "arrivals"};
+    static const char *const capabilities[] = {"icmp", "arrivals", "http"};
     const char *addresses[WIRE_ADDRESSES_MAX];
     struct wire_request request = request_of(u, WIRE_HELLO);
 

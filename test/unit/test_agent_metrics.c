@@ -35,6 +35,7 @@ static char *exposed(const struct agent_stats_copy *stats, enum metrics_format f
     struct clock_reading now = {S(1), S(2), S(100)};
 
     spool.dropped.icmp.sent = 9;
+    spool.dropped.http.by_reason[HTTP_SUCCEEDED] = 7;
     agent_metrics_write(&w, &identity, stats, &spool, &now);
     metrics_end(&w);
     return strbuf_take(&out, NULL);
@@ -146,9 +147,44 @@ static void both_formats_have_the_same_series(void **state)
     free(open);
 }
 
-static void it_is_alive_while_both_threads_come_round(void **state)
+static void probes_of_urls_are_told_by_what_became_of_them(void **state)
 {
-    struct agent_stats_copy copy = {.icmp_beat_ns = S(100), .link_beat_ns = S(100)};
+    struct agent_stats *s = given_stats();
+    struct prober_id boot = {{0xab}};
+    struct probe_totals t = {.http = {.unsent_late = 2}};
+    struct agent_stats_http http = {.in_flight = 5, .targets = {.planned = 4, .unusable = 1}};
+    struct agent_stats_copy copy;
+    char *text;
+
+    (void)state;
+    t.http.by_reason[HTTP_SUCCEEDED] = 10;
+    t.http.by_reason[HTTP_FAILED_TIMEOUT] = 3;
+    t.http.by_reason[HTTP_FAILED_LOCAL] = 1;
+    http.totals = t.http;
+    http.unsent[HTTP_UNSENT_LATE] = 2;
+    http.unsent[HTTP_UNSENT_DENIED] = 1;
+    agent_stats_set_http(s, &http);
+    agent_stats_add_acked(s, &boot, false, &t);
+    copy = copy_of(s);
+    text = exposed(&copy, METRICS_PROMETHEUS);
+    expect(text, "prober_agent_http_probes_scheduled_total 16");
+    expect(text, "prober_agent_http_probes_succeeded_total 10");
+    expect(text, "prober_agent_http_probes_failed_total{failed_reason=\"timeout\"} 3");
+    expect(text, "prober_agent_http_probes_unsent_total{reason=\"denied\"} 1");
+    expect(text, "prober_agent_http_probes_in_flight 5");
+    expect(text, "prober_agent_http_targets{state=\"probed\"} 3");
+    expect(text, "prober_agent_http_targets{state=\"unusable\"} 1");
+    expect(text, "prober_agent_acked_http_probes_total{result=\"failed\"," BOOT "3");
+    expect(text, "prober_agent_acked_http_probes_total{result=\"unsent\"," BOOT "3");
+    expect(text, "prober_agent_spool_dropped_http_probes_total{result=\"succeeded\"} 7");
+    assert_null(strstr(text, "failed_reason=\"local_error\""));
+    free(text);
+}
+
+static void it_is_alive_while_all_threads_come_round(void **state)
+{
+    struct agent_stats_copy copy = {
+        .icmp_beat_ns = S(100), .http_beat_ns = S(100), .link_beat_ns = S(100)};
     char text[AGENT_HEALTH_TEXT_MAX];
 
     (void)state;
@@ -157,12 +193,16 @@ static void it_is_alive_while_both_threads_come_round(void **state)
     assert_string_equal(text, "the icmp thread is stuck\n");
     copy.icmp_beat_ns = S(131);
     assert_false(agent_health_is_alive(&copy, S(131), text));
+    assert_string_equal(text, "the http thread is stuck\n");
+    copy.http_beat_ns = S(131);
+    assert_false(agent_health_is_alive(&copy, S(131), text));
     assert_string_equal(text, "the link thread is stuck\n");
 }
 
 static void it_is_ready_once_it_is_accepted_and_has_a_plan(void **state)
 {
-    struct agent_stats_copy copy = {.icmp_beat_ns = S(100), .link_beat_ns = S(100)};
+    struct agent_stats_copy copy = {
+        .icmp_beat_ns = S(100), .http_beat_ns = S(100), .link_beat_ns = S(100)};
     char text[AGENT_HEALTH_TEXT_MAX];
 
     (void)state;
@@ -185,7 +225,8 @@ int main(void)
         cmocka_unit_test(only_the_last_server_boots_are_remembered),
         cmocka_unit_test(what_was_scheduled_is_what_was_sent_and_unsent),
         cmocka_unit_test(both_formats_have_the_same_series),
-        cmocka_unit_test(it_is_alive_while_both_threads_come_round),
+        cmocka_unit_test(probes_of_urls_are_told_by_what_became_of_them),
+        cmocka_unit_test(it_is_alive_while_all_threads_come_round),
         cmocka_unit_test(it_is_ready_once_it_is_accepted_and_has_a_plan),
     };
 

@@ -53,11 +53,14 @@ static void the_timeout_is_worked_out_of_the_interval(void **state)
 
     (void)state;
     assert_int_equal(l.settings.icmp_timeout_ns, UINT64_C(3000000000));
+    assert_int_equal(l.settings.http_timeout_ns, UINT64_C(12000000000));
     unload(&l);
     l = load((const char *[]){"-agent.probe.interval", "2s", NULL});
     assert_int_equal(l.settings.icmp_timeout_ns, UINT64_C(1600000000));
+    assert_int_equal(l.settings.http_timeout_ns, UINT64_C(1600000000));
     unload(&l);
-    l = load((const char *[]){"-agent.icmp.timeout=700ms", NULL});
+    l = load((const char *[]){"-agent.icmp.timeout=700ms", "-agent.http.timeout=15s", NULL});
+    assert_int_equal(l.settings.http_timeout_ns, UINT64_C(15000000000));
     assert_int_equal(l.settings.icmp_timeout_ns, UINT64_C(700000000));
     unload(&l);
 }
@@ -97,6 +100,9 @@ static void each_wrong_value_is_named(void **state)
         {{"-agent.state.dir", "", NULL}, "agent.state.dir"},
         {{"-agent.secrets.dir", "secrets", NULL}, "agent.secrets.dir"},
         {{"-agent.icmp.timeout", "1us", NULL}, "agent.icmp.timeout"},
+        {{"-agent.http.timeout", "1us", NULL}, "agent.http.timeout"},
+        {{"-agent.http.timeout", "16s", NULL}, "agent.http.timeout"},
+        {{"-agent.http.max.running", "0", NULL}, "agent.http.max.running"},
         {{"-agent.icmp.netowrk-type", "public", NULL}, "agent.icmp.netowrk-type"},
         {{"-log.level", "7", NULL}, "log.level"},
     };
