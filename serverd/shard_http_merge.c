@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libprober/spec.h"
+#include "serverd/plan.h"
 #include "serverd/shard_state.h"
 
 /* ---- the fresh cells of each URL ---- */
@@ -241,6 +243,75 @@ enum prober_error shard_merge_urls(struct shard *s, uint64_t now_ns)
 }
 
 /* ---- what comes and goes ---- */
+
+/* Makes the URL of a target in each source of ours whose agents get `e`, and marks it in all sources
+ * that have it. */
+static enum prober_error plan_target(struct shard *s, const struct plan *plan,
+                                     const struct plan_region *region, const struct plan_entry *e,
+                                     const char *shown)
+{
+    struct url *url;
+
+    for (size_t i = 0; i < plan->region_count; i++) {
+        const struct plan_region *from = &plan->regions[i];
+        struct source *source;
+
+        if (!plan_reaches(plan, from, region, e) ||
+            shard_of(from->name, s->config.count) != s->config.number)
+            continue;
+        source = shard_source(s, from->name);
+        url = source ? shard_url(s, source, region->name, shown, NULL) : NULL;
+        if (!url)
+            return PROBER_ERR_NOMEM;
+        s->unplanned_url_count -= !url->planned;
+        url->planned = true;
+    }
+    for (size_t i = 0; i < s->source_count; i++)
+        if ((url = shard_find_url(s->sources[i], region->name, shown)))
+            url->listed = true;
+    return PROBER_OK;
+}
+
+static enum prober_error plan_entry(struct shard *s, const struct plan *plan,
+                                    const struct plan_region *region, const struct plan_entry *e)
+{
+    struct strbuf shown = STRBUF_INIT;
+    enum prober_error err = PROBER_OK;
+
+    for (size_t i = 0; i < e->target_count && !err; i++) {
+        strbuf_clear(&shown);
+        probe_target_put(&shown, PROBE_HTTP, e->targets[i].text);
+        err = strbuf_ok(&shown) ? plan_target(s, plan, region, e, shown.bytes) : PROBER_ERR_NOMEM;
+    }
+    strbuf_free(&shown);
+    return err;
+}
+
+static void clear_plan(struct shard *s)
+{
+    for (size_t i = 0; i < s->source_count; i++)
+        for (size_t j = 0; j < s->sources[i]->url_count; j++)
+            s->sources[i]->urls[j]->planned = s->sources[i]->urls[j]->listed = false;
+    s->unplanned_url_count = s->url_count;
+}
+
+/* Of one plan nothing changes: what is planned by it is there, and stays. */
+enum prober_error shard_plan_urls(struct shard *s, const struct known *known)
+{
+    const struct directory *directory = known_directory(known);
+    const struct plan *plan = directory->plan;
+    enum prober_error err = PROBER_OK;
+
+    if (directory->plan_revision != 0 && directory->plan_revision == s->planned_revision)
+        return PROBER_OK;
+    clear_plan(s);
+    for (size_t i = 0; plan && i < plan->region_count; i++)
+        for (size_t k = 0; k < plan->regions[i].entry_count && !err; k++)
+            if (plan->regions[i].entries[k].kind == PROBE_HTTP)
+                err = plan_entry(s, plan, &plan->regions[i], &plan->regions[i].entries[k]);
+    s->planned_revision = err ? 0 : directory->plan_revision;
+    return err;
+}
 
 void shard_drop_http_cells(struct shard *s, struct boot *boot, bool all, uint64_t now_ns)
 {

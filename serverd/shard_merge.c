@@ -370,6 +370,8 @@ enum prober_error shard_merge(struct shard *s, const struct known *known, uint64
 {
     enum prober_error err = make_planned(s, known_directory(known));
 
+    if (!err)
+        err = shard_plan_urls(s, known);
     if (err)
         return err;
     drop_stale_cells(s, now_ns);

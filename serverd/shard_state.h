@@ -144,6 +144,7 @@ struct shard {
     size_t pair_count;      /* over all sources */
     size_t unplanned_count; /* of these, by the last merge's plan; those made since count too */
     size_t url_count, unplanned_url_count; /* likewise */
+    uint64_t planned_revision;             /* of the plan by which URLs are planned; 0: none */
     struct agent **agents;                 /* [agent_count] */
     size_t agent_count, agent_room;
     struct index by_id;
@@ -197,6 +198,8 @@ void shard_clear_urls(struct source *source);
 
 /* ---- URLs: merging (shard_http_merge.c), as for pairs ---- */
 
+/* Makes the URLs that are planned, once for each plan. */
+enum prober_error shard_plan_urls(struct shard *s, const struct known *known);
 /* Drops the cells of URLs that are idle, or all of them, and packs the rest. */
 void shard_drop_http_cells(struct shard *s, struct boot *boot, bool all, uint64_t now_ns);
 bool shard_has_http_result(const struct boot *boot);

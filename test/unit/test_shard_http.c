@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/array.h"
+#include "serverd/plan.h"
 #include "serverd/shard.h"
 #include "test/unit/given_http_report.h"
 
@@ -16,6 +17,7 @@ static struct shard *shard;
 static struct session *session;
 static struct given_http given;
 static struct directory directory;
+static struct plan *plan;
 static struct known *known;
 static struct shard_merged merged;
 
@@ -41,6 +43,8 @@ static int tear_down(void **state)
     merged = (struct shard_merged){0};
     shard_destroy(shard);
     session_put(session);
+    plan_put(plan);
+    plan = NULL;
     assert_int_equal(atomic_load(&budget.cells), 0);
     return 0;
 }
@@ -113,6 +117,38 @@ static const struct mesh_url *the_url(void)
     assert_non_null(url);
     return url;
 }
+
+/* Has a plan by the file for one agent each in the regions. */
+static void given_plan(const char *yaml, const char *const *from, size_t count)
+{
+    static const struct prober_addr address = {.family = PROBER_FAMILY_IPV4, .bytes = {192, 0, 2}};
+    const struct plan_config plan_config = {
+        .dynamic = true, .full_below = 100, .agents_per_pair = 1, .targets_per_pair = 1};
+    struct plan_agent agents[4] = {{.region = NULL}};
+    struct problems *problems = NULL;
+    struct probe_spec *spec = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        agents[i] = (struct plan_agent){.id = {{(uint8_t)(i + 1)}},
+                                        .region = from[i],
+                                        .is_private = true,
+                                        .addresses = &address,
+                                        .address_count = 1};
+    assert_int_equal(problems_create(&problems), PROBER_OK);
+    assert_int_equal(probe_spec_read_text(&spec, "p", yaml, strlen(yaml), problems), PROBER_OK);
+    plan_put(plan);
+    assert_int_equal(plan_create(&plan, &plan_config, spec, agents, count, 1), PROBER_OK);
+    probe_spec_destroy(spec);
+    problems_destroy(problems);
+    directory.plan = plan;
+    directory.plan_revision++;
+}
+
+static const char file[] =
+    "prober_configs:\n"
+    "- {prober_type: http, region: b, targets: ['https://www.example.com/']}\n"
+    "- {prober_type: http, region: c, source_regions: [b], targets: ['me:pw@x.example', y]}\n";
+static const char *const regions[] = {"a", "b"};
 
 /* What agents of one region saw, one after another: merged at NOW. */
 static const struct mesh_url_window *seen_by(struct wire_report *(*given_of)(size_t agent),
@@ -581,6 +617,80 @@ static void what_comes_too_late_counts_apart(void **state)
     assert_int_equal(shard_counts(shard)->points_http, 1);
 }
 
+/* ---- the plan ---- */
+
+static void planned_urls_have_counters_at_zero_from_the_first_merge(void **state)
+{
+    (void)state;
+    given_plan(file, regions, ARRAY_LEN(regions));
+    merge(NOW);
+    assert_int_equal(merged.url_count, 3); /* b does not probe what is in b, a not what is in c */
+    assert_true(the_url()->planned);
+    assert_false(the_url()->has_gauges);
+    assert_laws(the_url(), 0);
+    assert_non_null(url_of("b", "y"));
+    assert_non_null(url_of("b", "http://x.example/"));
+}
+
+static void a_url_keeps_its_counters_while_it_is_in_the_plan(void **state)
+{
+    static const char *const later[] = {"b"};
+    struct directory_agent dead = given_agent(1, "a");
+
+    (void)state;
+    given_plan(file, regions, ARRAY_LEN(regions));
+    assert_int_equal(apply(given_ok(1, 10), NOW), WIRE_APPLIED);
+    merge(NOW);
+    directory.agents = &dead;
+    directory.agent_count = 1;
+    given_plan(file, later, ARRAY_LEN(later));
+    merge(NOW + 602 * SECOND);
+    assert_null(url_of("a", URL));
+    given_plan(file, regions, ARRAY_LEN(regions));
+    merge(NOW + 604 * SECOND);
+    assert_laws(the_url(), 1);
+}
+
+static void a_url_that_left_the_plan_goes_with_its_gauges(void **state)
+{
+    (void)state;
+    given_plan(file, regions, ARRAY_LEN(regions));
+    assert_int_equal(apply(given_ok(1, 10), NOW), WIRE_APPLIED);
+    merge(NOW);
+    given_plan("prober_configs: []", regions, ARRAY_LEN(regions));
+    merge(NOW + SECOND);
+    assert_int_equal(merged.url_count, 1);
+    assert_false(the_url()->planned);
+    merge(NOW + 601 * SECOND);
+    given_plan(file, regions, ARRAY_LEN(regions));
+    merge(NOW + 602 * SECOND);
+    assert_laws(the_url(), 0);
+}
+
+static void planned_urls_find_room_whatever_agents_named(void **state)
+{
+    struct wire_report *report = given_http_report(&given, 1);
+    struct shard *small;
+    enum wire_outcome outcome;
+
+    (void)state;
+    config.pairs_max = 1;
+    assert_int_equal(shard_create(&small, &config), PROBER_OK);
+    given_url(&given, 1, "b", "made.up.example");
+    assert_int_equal(shard_apply(small, session, report, NOW, &outcome), PROBER_OK);
+    assert_int_equal(outcome, WIRE_APPLIED);
+    shard_destroy(shard);
+    shard = small;
+    given_plan(file, regions, ARRAY_LEN(regions));
+    merge(NOW);
+    assert_int_equal(merged.url_count, 3);
+    assert_int_equal(apply(given_ok(2, 10), NOW), WIRE_INVALID); /* the second one is made up */
+    report = given_http_report(&given, 3);
+    given_url(&given, 2, "b", URL);
+    given_success(&given, 2, 10);
+    assert_int_equal(apply(report, NOW), WIRE_APPLIED);
+}
+
 /* ---- the histogram ---- */
 
 static void durations_fall_into_buckets_whose_bounds_they_may_equal(void **state)
@@ -633,6 +743,10 @@ int main(void)
         TEST(gauges_of_an_earlier_boot_go_when_the_next_has_results),
         TEST(cells_of_urls_that_are_not_probed_any_more_are_given_back),
         TEST(what_comes_too_late_counts_apart),
+        TEST(planned_urls_have_counters_at_zero_from_the_first_merge),
+        TEST(a_url_keeps_its_counters_while_it_is_in_the_plan),
+        TEST(a_url_that_left_the_plan_goes_with_its_gauges),
+        TEST(planned_urls_find_room_whatever_agents_named),
         TEST(durations_fall_into_buckets_whose_bounds_they_may_equal),
     };
 
