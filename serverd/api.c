@@ -81,6 +81,12 @@ static void get_agents(struct web_exchange *x, void *context)
 
 /* ---- mesh ---- */
 
+/* Since the mesh was made. */
+static uint64_t waited(const struct mesh *mesh, uint64_t now_ns)
+{
+    return now_ns > mesh->made_mono_ns ? now_ns - mesh->made_mono_ns : 0;
+}
+
 static void add_counts(struct json *object, const struct icmp_totals *t)
 {
     json_add_u64(object, "sent", t->sent);
@@ -141,10 +147,9 @@ static struct json *pair_json(const struct mesh_pair *pair, uint64_t waited_ns)
 struct json *api_mesh_json(const struct mesh *mesh, uint64_t now_ns)
 {
     struct json *root = json_object(), *pairs = json_array();
-    uint64_t waited_ns = now_ns > mesh->made_mono_ns ? now_ns - mesh->made_mono_ns : 0;
 
     for (size_t i = 0; i < mesh->pair_count; i++)
-        json_append(pairs, pair_json(&mesh->pairs[i], waited_ns));
+        json_append(pairs, pair_json(&mesh->pairs[i], waited(mesh, now_ns)));
     json_add_u64(root, "aggregation", mesh->number);
     json_add_double(root, "aggregated_at", seconds((double)mesh->made_real_ns));
     json_add(root, "pairs", pairs);
@@ -157,6 +162,123 @@ static void get_mesh(struct web_exchange *x, void *context)
     struct mesh *mesh = aggregate_mesh(api->aggregate);
 
     reply_json(x, api_mesh_json(mesh, clock_monotonic_ns()));
+    mesh_put(mesh);
+}
+
+/* ---- URLs ---- */
+
+static void add_number(struct json *object, const char *key, uint64_t number)
+{
+    if (number)
+        json_add_u64(object, key, number);
+    else
+        json_add_null(object, key);
+}
+
+static struct json *phases_json(const struct mesh_url_window *w, bool known)
+{
+    struct json *object = json_object();
+
+    for (int phase = 0; phase < HTTP_PHASE_COUNT; phase++)
+        add_value(object, http_phase_text((enum http_phase)phase), known,
+                  seconds(w->phases_ns[phase]));
+    return object;
+}
+
+static void add_seen(struct json *object, const struct mesh_url_window *w)
+{
+    char version[MESH_HTTP_VERSION_MAX];
+
+    add_number(object, "status_code", w->status);
+    if (w->version)
+        json_add_string(object, "http_version", mesh_http_version_text(w->version, version));
+    else
+        json_add_null(object, "http_version");
+    if (w->tls_version)
+        json_add_string(object, "tls_version", mesh_tls_version_text(w->tls_version));
+    else
+        json_add_null(object, "tls_version");
+    add_value(object, "redirects", w->redirects > 0, (double)w->redirects - 1);
+    add_value(object, "content_length", w->content_length > 0, (double)w->content_length - 1);
+    add_value(object, "body_length", w->body_length > 0, (double)w->body_length - 1);
+    add_number(object, "dns_answers", w->dns_answers);
+    add_number(object, "ssl_earliest_cert_expiry", w->earliest_cert_expiry);
+    add_number(object, "ssl_last_chain_expiry", w->last_chain_expiry);
+}
+
+static struct json *failed_json(const struct mesh_url_window *w)
+{
+    struct json *object = json_object();
+
+    for (unsigned reason = 0; reason < HTTP_TOTALS_REASONS; reason++)
+        if (http_totals_is_failure(reason) && w->ended[reason] > 0)
+            json_add_u64(object, http_totals_reason_text(reason), w->ended[reason]);
+    return object;
+}
+
+static void add_url_window(struct json *object, const struct mesh_url *url, uint64_t waited_ns)
+{
+    static const struct mesh_url_window nothing;
+    const struct mesh_url_window *w = url->has_gauges ? &url->window : &nothing;
+    bool succeeded = w->ended[HTTP_SUCCEEDED] > 0;
+    add_value(object, "agents", url->has_gauges, w->agents);
+    add_value(object, "succeeded", url->has_gauges, w->ended[HTTP_SUCCEEDED]);
+    if (url->has_gauges)
+        json_add(object, "failed", failed_json(w));
+    else
+        json_add_null(object, "failed");
+    json_add(object, "phases", phases_json(w, succeeded));
+    add_value(object, "duration", succeeded, seconds(w->duration_ns));
+    add_seen(object, w);
+    add_value(object, "age", url->has_gauges, seconds((double)(url->age_ns + waited_ns)));
+}
+
+static struct json *url_totals_json(const struct mesh_url *url)
+{
+    struct json *object = json_object(), *failures = json_object();
+
+    for (unsigned reason = 0; reason < HTTP_TOTALS_REASONS; reason++)
+        if (http_totals_is_failure(reason) && url->total.ended[reason] > 0)
+            json_add_u64(failures, http_totals_reason_text(reason), url->total.ended[reason]);
+    json_add_u64(object, "probes", http_totals_probed(&url->total));
+    json_add_u64(object, "succeeded", http_totals_succeeded(&url->total));
+    json_add_u64(object, "failed", url->total_failed);
+    json_add_u64(object, "unsent", http_totals_unsent(&url->total));
+    json_add(object, "failures", failures);
+    return object;
+}
+
+static struct json *url_json(const struct mesh_url *url, uint64_t waited_ns)
+{
+    struct json *object = json_object();
+
+    json_add_string(object, "source", url->source);
+    json_add_string(object, "target_region", url->region);
+    json_add_string(object, "target", url->target);
+    json_add_bool(object, "planned", url->planned);
+    add_url_window(object, url, waited_ns);
+    json_add(object, "total", url_totals_json(url));
+    return object;
+}
+
+struct json *api_http_json(const struct mesh *mesh, uint64_t now_ns)
+{
+    struct json *root = json_object(), *urls = json_array();
+
+    for (size_t i = 0; i < mesh->url_count; i++)
+        json_append(urls, url_json(&mesh->urls[i], waited(mesh, now_ns)));
+    json_add_u64(root, "aggregation", mesh->number);
+    json_add_double(root, "aggregated_at", seconds((double)mesh->made_real_ns));
+    json_add(root, "urls", urls);
+    return root;
+}
+
+static void get_http(struct web_exchange *x, void *context)
+{
+    const struct api *api = context;
+    struct mesh *mesh = aggregate_mesh(api->aggregate);
+
+    reply_json(x, api_http_json(mesh, clock_monotonic_ns()));
     mesh_put(mesh);
 }
 
@@ -229,8 +351,7 @@ static void get_metrics(struct web_exchange *x, void *context)
 {
     const struct api *api = context;
     enum metrics_format format = metrics_negotiate(web_header(x, "Accept"));
-    struct aggregate_scrape *scrape =
-        aggregate_scrape(api->aggregate, format, web_accepts_gzip(x));
+    struct aggregate_scrape *scrape = aggregate_scrape(api->aggregate, format, web_accepts_gzip(x));
     size_t len;
     const void *bytes = aggregate_scrape_bytes(scrape, &len);
 
@@ -286,5 +407,6 @@ const struct web_route api_routes[] = {
     {"/-/reload", WEB_GET | WEB_POST, true, do_reload},
     {"/api/v1/agents", WEB_GET, false, get_agents},
     {"/api/v1/mesh", WEB_GET, false, get_mesh},
+    {"/api/v1/http", WEB_GET, false, get_http},
 };
 const size_t api_routes_count = ARRAY_LEN(api_routes);

@@ -29,9 +29,10 @@ struct api {
 extern const struct web_route api_routes[];
 extern const size_t api_routes_count;
 
-/* The answers of /api/v1/agents, /api/v1/mesh and /-/targets; NULL for lack of memory. */
+/* The answers of /api/v1/agents, /api/v1/mesh, /api/v1/http and /-/targets; NULL for lack of memory. */
 struct json *api_agents_json(const struct directory *directory, uint64_t now_real_ns);
 struct json *api_mesh_json(const struct mesh *mesh, uint64_t now_ns);
+struct json *api_http_json(const struct mesh *mesh, uint64_t now_ns);
 struct json *api_targets_json(const struct directory *directory);
 
 #endif

@@ -1,5 +1,6 @@
 #include "serverd/mesh.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,15 @@ const struct mesh_pair *mesh_find(const struct mesh *m, const char *source, cons
             low = middle + 1;
     }
     return NULL;
+}
+
+const char *mesh_http_version_text(uint32_t version, char text[MESH_HTTP_VERSION_MAX])
+{
+    if (version % 10 == 0 && version > 10)
+        snprintf(text, MESH_HTTP_VERSION_MAX, "%u", version / 10);
+    else
+        snprintf(text, MESH_HTTP_VERSION_MAX, "%u.%u", version / 10, version % 10);
+    return text;
 }
 
 const char *mesh_tls_version_text(uint32_t version)

@@ -125,6 +125,9 @@ void mesh_put(struct mesh *m);
 /* The pair, or NULL. */
 const struct mesh_pair *mesh_find(const struct mesh *m, const char *source, const char *target);
 
+/* "1.1" for 11, "2" for 20. Returns text. */
+#define MESH_HTTP_VERSION_MAX 16
+const char *mesh_http_version_text(uint32_t version, char text[MESH_HTTP_VERSION_MAX]);
 /* "TLS 1.3" for 0x0304; "unknown" for what is none. */
 const char *mesh_tls_version_text(uint32_t version);
 

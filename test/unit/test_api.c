@@ -183,6 +183,75 @@ static void a_pair_without_a_window_has_no_values(void **state)
         "\"lost\":0,\"unknown\":0,\"unsent\":0}}]}");
 }
 
+static struct json *http_of(struct mesh_url *url)
+{
+    const struct mesh mesh = {
+        .made_mono_ns = S(50), .made_real_ns = S(1000), .number = 2, .urls = url, .url_count = 1};
+
+    return api_http_json(&mesh, S(51));
+}
+
+static void a_url_is_told_in_seconds_with_its_reasons(void **state)
+{
+    struct mesh_url url = {
+        .source = "a",
+        .region = "b",
+        .target = "https://example.com/",
+        .planned = true,
+        .has_gauges = true,
+        .age_ns = MS(500),
+        .window = {.agents = 3,
+                   .ended = {[HTTP_SUCCEEDED] = 1, [HTTP_FAILED_STATUS_CODE] = 2},
+                   .phases_ns = {1e6, 2e6, 3e6, 4e6, 5e6},
+                   .duration_ns = 15e6,
+                   .status = 503,
+                   .version = 20,
+                   .tls_version = 0x0304,
+                   .redirects = 1,
+                   .content_length = 1,
+                   .body_length = 11,
+                   .dns_answers = 2,
+                   .earliest_cert_expiry = 1800000000,
+                   .last_chain_expiry = 1800000001},
+        .total = {.ended = {[HTTP_SUCCEEDED] = 7,
+                            [HTTP_FAILED_TIMEOUT] = 1,
+                            [HTTP_FAILED_LOCAL] = 2,
+                            [HTTP_REASON_UNKNOWN] = 1},
+                  .unsent_late = 3},
+        .total_failed = 2,
+    };
+
+    (void)state;
+    assert_prints(
+        http_of(&url),
+        "{\"aggregation\":2,\"aggregated_at\":1000,\"urls\":[{\"source\":\"a\","
+        "\"target_region\":\"b\",\"target\":\"https://example.com/\",\"planned\":true,"
+        "\"agents\":3,\"succeeded\":1,\"failed\":{\"status_code\":2},\"phases\":{\"resolve\":0.001,"
+        "\"connect\":0.002,\"tls\":0.003,\"processing\":0.004,\"transfer\":0.005},"
+        "\"duration\":0.015,\"status_code\":503,\"http_version\":\"2\",\"tls_version\":\"TLS 1.3\","
+        "\"redirects\":0,\"content_length\":0,\"body_length\":10,\"dns_answers\":2,"
+        "\"ssl_earliest_cert_expiry\":1800000000,\"ssl_last_chain_expiry\":1800000001,\"age\":1.5,"
+        "\"total\":{\"probes\":9,\"succeeded\":7,\"failed\":2,\"unsent\":5,"
+        "\"failures\":{\"timeout\":1,\"unknown\":1}}}]}");
+}
+
+static void a_url_without_a_probe_has_no_values(void **state)
+{
+    struct mesh_url url = {.source = "a", .region = "b", .target = "x", .planned = true};
+
+    (void)state;
+    assert_prints(
+        http_of(&url),
+        "{\"aggregation\":2,\"aggregated_at\":1000,\"urls\":[{\"source\":\"a\","
+        "\"target_region\":\"b\",\"target\":\"x\",\"planned\":true,\"agents\":null,"
+        "\"succeeded\":null,\"failed\":null,\"phases\":{\"resolve\":null,\"connect\":null,"
+        "\"tls\":null,\"processing\":null,\"transfer\":null},\"duration\":null,"
+        "\"status_code\":null,\"http_version\":null,\"tls_version\":null,\"redirects\":null,"
+        "\"content_length\":null,\"body_length\":null,\"dns_answers\":null,"
+        "\"ssl_earliest_cert_expiry\":null,\"ssl_last_chain_expiry\":null,\"age\":null,"
+        "\"total\":{\"probes\":0,\"succeeded\":0,\"failed\":0,\"unsent\":0,\"failures\":{}}}]}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +260,8 @@ int main(void)
         cmocka_unit_test(a_pair_is_told_in_seconds),
         cmocka_unit_test(a_pair_that_lost_everything_is_failed_and_has_no_rtt),
         cmocka_unit_test(a_pair_without_a_window_has_no_values),
+        cmocka_unit_test(a_url_is_told_in_seconds_with_its_reasons),
+        cmocka_unit_test(a_url_without_a_probe_has_no_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
