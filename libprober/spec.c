@@ -706,19 +706,20 @@ bool probe_entry_takes_source(const struct probe_entry *entry, const char *regio
     return entry->source_count == 0;
 }
 
-static bool holds_user(const char *target)
+bool probe_target_is_confidential(enum probe_kind kind, const char *target)
 {
     struct http_url url;
 
-    return strchr(target, '@') && (http_url_parse(target, &url, NULL) || url.has_user);
+    return kind == PROBE_HTTP && strchr(target, '@') &&
+           (http_url_parse(target, &url, NULL) || url.has_user);
 }
 
 bool probe_entry_is_confidential(const struct probe_entry *entry)
 {
     if (entry->http && http_spec_is_confidential(entry->http))
         return true;
-    for (size_t i = 0; entry->kind == PROBE_HTTP && i < entry->target_count; i++)
-        if (holds_user(entry->targets[i]))
+    for (size_t i = 0; i < entry->target_count; i++)
+        if (probe_target_is_confidential(entry->kind, entry->targets[i]))
             return true;
     return false;
 }

@@ -96,6 +96,8 @@ const char *probe_target_fault(enum probe_kind kind, const char *text, size_t le
 const char *probe_name_fault(const char *text, size_t len);
 /* True when source_regions lets agents of `region` probe the entry. */
 bool probe_entry_takes_source(const struct probe_entry *entry, const char *region);
+/* True when the target holds user information, or may hold it. */
+bool probe_target_is_confidential(enum probe_kind kind, const char *target);
 /* True when the entry must not pass over a link that others can read or forge: its http block is
  * confidential, or a target holds user information. */
 bool probe_entry_is_confidential(const struct probe_entry *entry);

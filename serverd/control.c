@@ -17,6 +17,7 @@
 struct common_reply {
     uint64_t revision;
     struct strbuf body; /* empty: not made */
+    bool too_large;     /* it cannot be made */
 };
 
 struct control {
@@ -34,9 +35,9 @@ struct control {
                                      for those that are */
     uint64_t *told_withheld;      /* [told_count]: identities of entries that the log knows of */
     size_t told_count;
-    uint64_t too_large;           /* the last plan of which the log knows that it cannot be sent */
+    uint64_t too_large; /* the last plan of which the log knows that it cannot be sent */
     bool directory_stale;
-    uint64_t plan_due_ns;         /* monotonic; UINT64_MAX: nothing changed */
+    uint64_t plan_due_ns; /* monotonic; UINT64_MAX: nothing changed */
     uint64_t tick_due_ns;
     uint64_t refusal_logged_ns;
     bool plain_warned;
@@ -69,8 +70,7 @@ static struct plan_agent plan_agent_of(const struct registry_agent *a,
                                .region = a->region,
                                .addresses = a->addresses,
                                .address_count = a->address_count,
-                               .is_private =
-                                   prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK};
+                               .is_private = prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK};
 }
 
 static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, struct plan **out)
@@ -103,10 +103,11 @@ static bool is_told(const struct control *c, uint64_t identity)
 
 static void tell_withheld_entry(const char *region, const struct plan_entry *e)
 {
-    log_warn("an http entry that holds secrets or names files is not sent to agents elsewhere, whose "
-             "links are plain: agents on this host's loopback alone probe it",
-             LOG_S("region", region), LOG_S("name", e->name), LOG_U("line", (uint64_t)e->line),
-             LOG_U("agents", e->withheld));
+    log_warn(
+        "an http entry that holds secrets or names files is not sent to agents elsewhere, whose "
+        "links are plain: agents on this host's loopback alone probe it",
+        LOG_S("region", region), LOG_S("name", e->name), LOG_U("line", (uint64_t)e->line),
+        LOG_U("agents", e->withheld));
 }
 
 /* Tells of each entry once, for as long as the entry is the same. Without memory, more often. */
@@ -216,8 +217,8 @@ static size_t list_pairs(const struct plan *plan, struct directory_pair *pairs)
     for (size_t s = 0; s < plan->region_count; s++)
         for (size_t t = 0; plan->regions[s].agent_count && t < plan->region_count; t++)
             if (plan_covers(plan, &plan->regions[s], &plan->regions[t]))
-                pairs[count++] = (struct directory_pair){plan->regions[s].name,
-                                                         plan->regions[t].name};
+                pairs[count++] =
+                    (struct directory_pair){plan->regions[s].name, plan->regions[t].name};
     return count;
 }
 
@@ -445,8 +446,8 @@ static enum prober_error answer_status(struct control *c, enum wire_status statu
 }
 
 static enum prober_error refuse(struct control *c, const struct control_call *call,
-                                enum registry_refusal refusal, const char *message,
-                                uint64_t now_ns, struct strbuf *body)
+                                enum registry_refusal refusal, const char *message, uint64_t now_ns,
+                                struct strbuf *body)
 {
     char peer[PROBER_ADDR_TEXT_MAX], id[PROBER_ID_TEXT_MAX];
     uint64_t refused = atomic_fetch_add(&c->stats.refused[refusal], 1) + 1;
@@ -467,8 +468,9 @@ static void warn_plain(struct control *c)
     if (c->plain_warned)
         return;
     c->plain_warned = true;
-    log_warn("AGENTS ARE TAKEN WITHOUT PROOF OF WHO THEY ARE: their links are plain, neither secret "
-             "nor authenticated. Use them on networks that you trust; -server.plain refuse ends it");
+    log_warn(
+        "AGENTS ARE TAKEN WITHOUT PROOF OF WHO THEY ARE: their links are plain, neither secret "
+        "nor authenticated. Use them on networks that you trust; -server.plain refuse ends it");
 }
 
 static enum prober_error answer_hello(struct control *c, struct control_call *call,
@@ -524,26 +526,28 @@ static enum prober_error encode_sync(struct control *c, uint64_t revision,
     return wire_reply_encode(&reply, body);
 }
 
-static void tell_too_large(struct control *c, const struct plan_agent *agent,
-                           const struct plan_view *view)
+/* An agent is better off with the plan that it has than without an answer. */
+static enum prober_error answer_too_large(struct control *c, const struct plan_agent *agent,
+                                          const struct plan_view *view, uint64_t known,
+                                          struct strbuf *body)
 {
     size_t targets = 0;
 
-    if (c->too_large == c->revision)
-        return;
-    c->too_large = c->revision;
+    atomic_fetch_add(&c->stats.failures, 1);
     for (size_t i = 0; i < view->wire.entry_count; i++)
         targets += view->wire.entries[i].target_count;
-    log_error("a plan is too large to be sent: agents that need it keep the one they have",
-              LOG_S("region", agent->region), LOG_U("entries", view->wire.entry_count),
-              LOG_U("targets", targets));
+    if (c->too_large != c->revision)
+        log_error("a plan is too large to be sent: agents that need it keep the one they have",
+                  LOG_S("region", agent->region), LOG_U("entries", view->wire.entry_count),
+                  LOG_U("targets", targets));
+    c->too_large = c->revision;
+    return encode_sync(c, known, NULL, body);
 }
 
 /* The agent's plan if it is another than `known`, else just the revision. `kept`, when not NULL, is
  * where the reply with the plan is kept for the agents that get the same. */
 static enum prober_error answer_plan(struct control *c, const struct plan_agent *agent,
-                                     uint64_t known, struct common_reply *kept,
-                                     struct strbuf *body)
+                                     uint64_t known, struct common_reply *kept, struct strbuf *body)
 {
     struct plan_view view;
     struct strbuf own = STRBUF_INIT, *into = kept ? &kept->body : &own;
@@ -555,18 +559,20 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
         err = encode_sync(c, view.revision, &view.wire, into);
     if (!err && !strbuf_ok(into))
         err = PROBER_ERR_NOMEM;
-    if (err == PROBER_ERR_RANGE)
-        tell_too_large(c, agent, &view);
-    if (kept)
+    if (kept) {
         kept->revision = view.revision;
+        kept->too_large = err == PROBER_ERR_RANGE;
+    }
     if (err)
         strbuf_clear(into);
-    else if (view.revision == known)
+    if (err == PROBER_ERR_RANGE) {
+        err = answer_too_large(c, agent, &view, known, body);
+    } else if (!err && view.revision == known) {
         err = encode_sync(c, known, NULL, body);
-    else
+    } else if (!err) {
         strbuf_put(body, into->bytes, into->len);
-    if (!err)
-        atomic_fetch_add(&c->stats.plans_sent, view.revision != known);
+        atomic_fetch_add(&c->stats.plans_sent, 1);
+    }
     plan_view_free(&view);
     strbuf_free(&own);
     return err;
@@ -577,7 +583,8 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
 {
     const struct wire_sync *sync = &call->request->as.sync;
     struct registry_agent *a =
-        call->session ? registry_call(c->registry, call->session, now->mono_ns, now->real_ns) : NULL;
+        call->session ? registry_call(c->registry, call->session, now->mono_ns, now->real_ns)
+                      : NULL;
     const struct plan_region *region;
     struct common_reply *kept = NULL;
     struct plan_agent agent;
@@ -594,10 +601,10 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
     region = plan_region_find(c->plan, a->region);
     if (region && plan_is_common(c->plan, &agent))
         kept = &c->replies[2 * (region - c->plan->regions) + agent.is_private];
-    if (!kept || kept->body.len == 0)
+    if (!kept || (kept->body.len == 0 && !kept->too_large))
         return answer_plan(c, &agent, sync->plan_revision, kept, body);
-    if (kept->revision == sync->plan_revision)
-        return encode_sync(c, kept->revision, NULL, body);
+    if (kept->too_large || kept->revision == sync->plan_revision)
+        return encode_sync(c, sync->plan_revision, NULL, body);
     atomic_fetch_add(&c->stats.plans_sent, 1);
     strbuf_put(body, kept->body.bytes, kept->body.len);
     return PROBER_OK;

@@ -191,7 +191,7 @@ static enum prober_error take_settings(struct plan_block *b, struct plan_entry *
     e->name = keep_text(b, from->name);
     if (from->kind == PROBE_HTTP) {
         e->timeout_ns = from->timeout_ns;
-        e->confidential = probe_entry_is_confidential(from);
+        e->confidential = http_spec_is_confidential(from->http);
         http_spec_put(&block, from->http, true);
         e->block = strbuf_ok(&block) ? keep_text(b, block.bytes) : NULL;
         strbuf_free(&block);
@@ -200,19 +200,17 @@ static enum prober_error take_settings(struct plan_block *b, struct plan_entry *
 }
 
 /* A URL is never an agent's own address: what listens there is not the agent. */
-static enum prober_error take_targets(struct plan_block *b, struct plan_entry *e,
-                                      const struct probe_entry *from)
+static enum prober_error add_target(struct plan_block *b, struct plan_entry *e, const char *text)
 {
-    for (size_t i = 0; i < from->target_count; i++) {
-        struct plan_target *t = &e->targets[i];
+    struct plan_target *t = &e->targets[e->target_count];
 
-        t->text = keep_text(b, from->targets[i]);
-        if (!t->text)
-            return PROBER_ERR_NOMEM;
-        if (from->kind != PROBE_ICMP || prober_addr_parse(t->text, &t->address))
-            t->address.family = PROBER_FAMILY_NONE;
-        e->target_count++;
-    }
+    t->text = keep_text(b, text);
+    if (!t->text)
+        return PROBER_ERR_NOMEM;
+    if (e->kind != PROBE_ICMP || prober_addr_parse(text, &t->address))
+        t->address.family = PROBER_FAMILY_NONE;
+    e->confidential = e->confidential || probe_target_is_confidential(e->kind, text);
+    e->target_count++;
     return PROBER_OK;
 }
 
@@ -232,8 +230,8 @@ static enum prober_error add_file(struct plan_block *b, const struct probe_spec 
         if (!e)
             return PROBER_ERR_NOMEM;
         err = take_settings(b, e, from);
-        if (!err)
-            err = take_targets(b, e, from);
+        for (size_t k = 0; k < from->target_count && !err; k++)
+            err = add_target(b, e, from->targets[k]);
     }
     return err;
 }
