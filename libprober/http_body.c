@@ -8,7 +8,7 @@ struct http_body {
     struct compress_decoder *decoder;
     uint64_t limit; /* UINT64_MAX: none */
     uint64_t received, decoded;
-    bool kept;
+    size_t kept; /* at most */
     struct strbuf text;
 };
 
@@ -22,7 +22,7 @@ enum prober_error http_body_create(struct http_body **out, const struct http_bod
     b->limit = config->limit ? config->limit : UINT64_MAX;
     if (config->kept && !config->limit)
         b->limit = HTTP_BODY_KEPT_MAX;
-    b->kept = config->kept;
+    b->kept = config->kept ? SIZE_MAX : config->begin;
     err = compress_decoder_create(&b->decoder, config->coding);
     if (err)
         goto out;
@@ -40,8 +40,8 @@ static enum prober_error take(void *context, const void *bytes, size_t len)
     size_t taken = len <= room ? len : (size_t)room;
 
     b->decoded += taken;
-    if (b->kept) {
-        strbuf_put(&b->text, bytes, taken);
+    if (b->text.len < b->kept) {
+        strbuf_put(&b->text, bytes, taken <= b->kept - b->text.len ? taken : b->kept - b->text.len);
         if (!strbuf_ok(&b->text))
             return PROBER_ERR_NOMEM;
     }

@@ -25,6 +25,7 @@ struct http_body_config {
     enum compress_coding coding;
     uint64_t limit; /* decoded bytes; one more is an error; 0: none */
     bool kept;      /* for a search; bytes beyond HTTP_BODY_KEPT_MAX, or the limit, are an error */
+    size_t begin;   /* how many are kept otherwise, of its beginning */
 };
 
 /* Errors: PROBER_ERR_NOMEM, with *out untouched. */

@@ -19,6 +19,7 @@ struct probe {
     struct http_course course;
     struct http_transfer *transfer;
     struct http_result result;
+    struct http_trace *trace; /* NULL: nobody wants to know */
     uint64_t started_ns, deadline_ns, lookup_ns;
     size_t place; /* in the engine's heap */
     bool is_looking_up, is_in_set;
@@ -109,6 +110,8 @@ static void finish(struct probe *p, enum http_reason reason)
 {
     http_done done = p->done;
 
+    if (reason)
+        http_trace_fail(p->trace, reason, p->result.trouble);
     p->result.reason = reason;
     p->result.duration_ns = clock_monotonic_ns() - p->started_ns;
     p->done = NULL;
@@ -129,6 +132,7 @@ static void ask(struct probe *p)
         .host = p->course.host,
         .tls_name = p->course.tls_name,
         .fields = &fields,
+        .trace = p->trace,
     };
     enum prober_error err = PROBER_OK;
 
@@ -165,6 +169,7 @@ static void on_address(void *context, const struct resolver_answer *answer)
         free_probe(p);
         return;
     }
+    http_trace_lookup(p->trace, answer);
     p->result.phases_ns[HTTP_PHASE_RESOLVE] += answer->elapsed_ns;
     if (answer->status != RESOLVER_OK) {
         finish(p, reasons[answer->status]);
@@ -188,6 +193,7 @@ static void look_up(struct probe *p)
     memset(&p->result.address, 0, sizeof(p->result.address));
     p->is_looking_up = true;
     p->lookup_ns = clock_monotonic_ns();
+    http_trace_begin_hop(p->trace, &p->course.url, p->lookup_ns);
     resolver_lookup(p->engine->resolver, p->course.url.host, spec->preferred_family,
                     !spec->ip_protocol_fallback, p->lookup_ns, on_address, p);
 }
@@ -215,7 +221,12 @@ static void take_hop(struct probe *p, const struct http_hop_result *hop)
 
 static void follow(struct probe *p, const struct http_hop_result *hop)
 {
+    struct prober_failure why = {.text = ""};
+    struct http_url unused;
+
     if (http_course_redirect(&p->course, hop->reply.status, hop->location)) {
+        if (p->trace && http_url_resolve(&p->course.url, hop->location, &unused, &why))
+            http_trace_fail(p->trace, HTTP_FAILED_BAD_REDIRECT, why.text);
         p->result.status = 0; /* as blackbox_exporter has it: there is no final answer */
         finish(p, HTTP_FAILED_BAD_REDIRECT);
         return;
@@ -231,7 +242,7 @@ static void judge(struct probe *p, struct http_hop_result *hop)
     }
     hop->reply.is_beyond_redirects =
         p->kit->spec->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
-    finish(p, http_judge_reply(p->kit->judge, &hop->reply, NULL));
+    finish(p, http_judge_reply(p->kit->judge, &hop->reply, p->trace ? &p->trace->check : NULL));
 }
 
 static void end_hop(struct probe *p, CURLcode code)
@@ -339,12 +350,30 @@ static void refuse(struct probe *p, enum http_reason reason)
     free_probe(p);
 }
 
+/* Says why the target is no URL. */
+static void trace_target(struct http_trace *trace, enum http_reason reason, const char *target)
+{
+    struct prober_failure why;
+    struct http_url unused;
+
+    if (trace && http_url_parse(target, &unused, &why))
+        http_trace_fail(trace, reason, why.text);
+}
+
 void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
                        uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
+{
+    http_engine_start_traced(e, kind, target, timeout_ns, now_ns, NULL, done, context);
+}
+
+void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, const char *target,
+                              uint64_t timeout_ns, uint64_t now_ns, struct http_trace *trace,
+                              http_done done, void *context)
 {
     static const struct http_result no_memory = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
     struct probe *p = calloc(1, sizeof(*p));
     enum prober_error err = PROBER_OK;
+    enum http_reason reason;
 
     if (!p) {
         done(context, &no_memory);
@@ -355,13 +384,16 @@ void http_engine_start(struct http_engine *e, struct http_kind *kind, const char
     p->deadline_ns = timeout_ns < UINT64_MAX - now_ns ? now_ns + timeout_ns : UINT64_MAX;
     p->done = done;
     p->context = context;
+    p->trace = trace;
     p->result.content_length = -1;
     p->kit = http_kind_hold(kind, now_ns, &p->result.trouble);
     if (p->kit)
         err = http_course_begin(&p->course, p->kit->spec, target);
+    reason = err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME : HTTP_FAILED_BAD_URL;
     if (err)
-        refuse(p, err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME
-                                                : HTTP_FAILED_BAD_URL);
+        trace_target(trace, reason, target);
+    if (err)
+        refuse(p, reason);
     else if (!p->kit || !add_probe(e, p))
         refuse(p, HTTP_FAILED_LOCAL);
     else

@@ -25,6 +25,7 @@
 #include "libprober/http_judge.h"
 #include "libprober/http_kind.h"
 #include "libprober/http_spec.h"
+#include "libprober/http_trace.h"
 #include "libprober/resolver.h"
 
 #define HTTP_REDIRECTS_MAX 10
@@ -79,6 +80,10 @@ void http_engine_set_guard(struct http_engine *e,
  * now_ns, unless the engine is destroyed before. */
 void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
                        uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context);
+/* The same, and fills the trace (NULL: none) while the probe runs: the trace must stay until `done`. */
+void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, const char *target,
+                              uint64_t timeout_ns, uint64_t now_ns, struct http_trace *trace,
+                              http_done done, void *context);
 /* Probes that run. */
 size_t http_engine_running(const struct http_engine *e);
 /* An epoll fd that is readable when http_engine_step has work. */

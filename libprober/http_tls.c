@@ -6,11 +6,11 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/addr.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "libprober/http_certificate.h"
 
 struct http_tls_trust {
     X509_STORE *store;
@@ -57,13 +57,9 @@ static int64_t earliest_expiry(const STACK_OF(X509) * chain)
     int64_t earliest = 0;
 
     for (int i = 0; i < sk_X509_num(chain); i++) {
-        struct tm tm;
-        int64_t at;
+        int64_t at = http_certificate_expiry(sk_X509_value(chain, i));
 
-        if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) != 1)
-            continue;
-        at = timegm(&tm);
-        if (earliest == 0 || at < earliest)
+        if (at && (earliest == 0 || at < earliest))
             earliest = at;
     }
     return earliest;
@@ -102,12 +98,28 @@ static bool set_name(X509_VERIFY_PARAM *param, const char *name)
     return X509_VERIFY_PARAM_set1_host(param, name, len) == 1;
 }
 
+static int refuse(const struct http_tls_session *s, X509_STORE_CTX *ctx)
+{
+    int error = X509_STORE_CTX_get_error(ctx);
+
+    http_trace_verdict(s->trace, X509_verify_cert_error_string(error),
+                       X509_STORE_CTX_get_error_depth(ctx));
+    return error;
+}
+
+static void trace_chain(struct http_trace *trace, const STACK_OF(X509) * chain)
+{
+    for (int i = 0; trace && i < sk_X509_num(chain); i++)
+        http_certificate_trace(trace, sk_X509_value(chain, i));
+}
+
 /* OpenSSL asks this instead of its own verification, for each chain that a server sends. */
 static int verify(X509_STORE_CTX *ctx, void *context)
 {
     struct http_tls_session *s = context;
 
     s->earliest_expiry = earliest_expiry(X509_STORE_CTX_get0_untrusted(ctx));
+    trace_chain(s->trace, X509_STORE_CTX_get0_untrusted(ctx));
     if (s->is_unverified)
         return 1;
     if (!set_name(X509_STORE_CTX_get0_param(ctx), s->name)) {
@@ -116,15 +128,17 @@ static int verify(X509_STORE_CTX *ctx, void *context)
     }
     if (X509_verify_cert(ctx) == 1) {
         s->last_chain_expiry = earliest_expiry(X509_STORE_CTX_get0_chain(ctx));
+        http_trace_verdict(s->trace, NULL, 0);
         return 1;
     }
-    s->failure = reason_of(X509_STORE_CTX_get_error(ctx));
+    s->failure = reason_of(refuse(s, ctx));
     return 0;
 }
 
 void http_tls_attach(struct http_tls_session *s, void *ssl_ctx)
 {
     s->started_ns = clock_monotonic_ns();
+    http_trace_begin_tls(s->trace, s->name);
     if (s->trust)
         SSL_CTX_set1_cert_store(ssl_ctx, s->trust->store);
     if (s->allows_old)
@@ -133,7 +147,7 @@ void http_tls_attach(struct http_tls_session *s, void *ssl_ctx)
     SSL_CTX_set_cert_verify_callback(ssl_ctx, verify, s);
 }
 
-void http_tls_note_version(struct http_tls_session *s, void *ssl)
+static const char *version_of(const SSL *ssl)
 {
     static const struct {
         int version;
@@ -145,9 +159,30 @@ void http_tls_note_version(struct http_tls_session *s, void *ssl)
         {TLS1_3_VERSION, "TLS 1.3"},
     };
 
-    for (size_t i = 0; ssl && i < ARRAY_LEN(table); i++)
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (SSL_version(ssl) == table[i].version)
-            s->version = table[i].text;
+            return table[i].text;
+    return NULL;
+}
+
+void http_tls_note_version(struct http_tls_session *s, void *ssl)
+{
+    if (ssl)
+        s->version = version_of(ssl);
+}
+
+void http_tls_trace(const struct http_tls_session *s, void *ssl)
+{
+    const unsigned char *protocol = NULL;
+    char alpn[256] = "";
+    unsigned len = 0;
+
+    if (!ssl || !s->trace)
+        return;
+    SSL_get0_alpn_selected(ssl, &protocol, &len);
+    if (len < sizeof(alpn))
+        memcpy(alpn, protocol ? (const char *)protocol : "", len);
+    http_trace_tls(s->trace, version_of(ssl), SSL_get_cipher_name(ssl), len ? alpn : NULL);
 }
 
 void http_tls_trust_destroy(struct http_tls_trust *t)

@@ -16,11 +16,13 @@
 
 #include "common/error.h"
 #include "libprober/http_judge.h"
+#include "libprober/http_trace.h"
 
 struct http_tls_trust;
 
 struct http_tls_session {
     const struct http_tls_trust *trust;
+    struct http_trace *trace; /* to be told; NULL */
     const char *name;    /* that the certificate must be for: a host name or a literal address */
     bool is_unverified;  /* anything will do */
     bool allows_old;     /* TLS below 1.2 */
@@ -39,6 +41,8 @@ enum prober_error http_tls_trust_create(struct http_tls_trust **out, const char 
 void http_tls_attach(struct http_tls_session *s, void *ssl_ctx);
 /* Notes the version of `ssl`, an SSL whose handshake is over; NULL is fine. */
 void http_tls_note_version(struct http_tls_session *s, void *ssl);
+/* Tells the trace what `ssl` agreed on; NULL is fine. */
+void http_tls_trace(const struct http_tls_session *s, void *ssl);
 /* NULL is fine. */
 void http_tls_trust_destroy(struct http_tls_trust *t);
 

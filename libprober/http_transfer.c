@@ -24,6 +24,7 @@ struct http_transfer {
     bool is_redirect; /* its body is not wanted */
     bool is_tls;
     uint64_t started_ns;
+    struct http_trace *trace; /* NULL: nobody wants to know */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -42,6 +43,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     struct curl_tlssessioninfo *info = NULL;
     bool was_whole = t->head.is_whole;
 
+    http_trace_response(t->trace, bytes, size * count);
     if (!http_head_take(&t->head, bytes, size * count))
         return 0;
     if (t->head.is_whole && !was_whole) {
@@ -68,6 +70,20 @@ static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *context)
     (void)easy;
     http_tls_attach(&t->tls, ssl_ctx);
     return CURLE_OK;
+}
+
+/* The request goes out once the handshake is over. */
+static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *context)
+{
+    struct http_transfer *t = context;
+    struct curl_tlssessioninfo *info = NULL;
+
+    if (type != CURLINFO_HEADER_OUT)
+        return 0;
+    http_trace_request(t->trace, bytes, len);
+    if (t->is_tls && curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info)
+        http_tls_trace(&t->tls, info->internals);
+    return 0;
 }
 
 /* What stays the same for all hops. */
@@ -267,15 +283,23 @@ enum prober_error http_transfer_prepare(struct http_transfer *t, const struct ht
         COMPRESS_IDENTITY, COMPRESS_IDENTITY, COMPRESS_GZIP, COMPRESS_DEFLATE, COMPRESS_BROTLI};
     const struct http_body_config body = {.coding = codings[t->spec->compression],
                                           .limit = t->spec->body_size_limit,
-                                          .kept = t->keeps_body};
+                                          .kept = t->keeps_body,
+                                          .begin = hop->trace ? HTTP_TRACE_BODY_SEEN : 0};
     enum http_tls_version least = t->spec->tls.min_version;
 
     forget_hop(t);
+    t->trace = hop->trace;
+    if (t->trace) {
+        curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);
+        curl_easy_setopt(t->easy, CURLOPT_DEBUGFUNCTION, on_debug);
+        curl_easy_setopt(t->easy, CURLOPT_DEBUGDATA, t);
+    }
     t->started_ns = now_ns;
     t->is_tls = hop->url->tls;
     t->head.is_plain = !hop->url->tls;
     t->tls =
         (struct http_tls_session){.trust = t->tls.trust,
+                                  .trace = hop->trace,
                                   .name = hop->tls_name,
                                   .is_unverified = t->spec->tls.insecure_skip_verify,
                                   .allows_old = least == HTTP_TLS_1_0 || least == HTTP_TLS_1_1};
@@ -423,11 +447,48 @@ static enum http_reason reason_of(const struct http_transfer *t, CURLcode code)
     return err ? reason_of_body(err) : HTTP_SUCCEEDED;
 }
 
+static void tell(const struct http_transfer *t, const struct http_hop_result *hop,
+                 const char *error)
+{
+    struct http_trace_outcome outcome = {.connect_ns = hop->connect_ns,
+                                         .tls_ns = hop->tls_ns,
+                                         .processing_ns = hop->processing_ns,
+                                         .transfer_ns = hop->transfer_ns,
+                                         .body_received = hop->body_received,
+                                         .body_decoded = hop->body_decoded};
+    char local[PROBER_ADDR_TEXT_MAX + 8], *ip = NULL;
+    long port = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_LOCAL_IP, &ip);
+    curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &port);
+    if (ip && *ip && port > 0) {
+        snprintf(local, sizeof(local), strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld", ip, port);
+        outcome.local = local;
+    }
+    outcome.body = http_body_text(t->body, &outcome.body_len);
+    http_trace_outcome(t->trace, &outcome);
+    if (hop->fault)
+        http_trace_fail(t->trace, hop->fault, error);
+}
+
+static const char *error_of(const struct http_transfer *t, CURLcode code)
+{
+    long number = 0;
+
+    if (code == CURLE_COULDNT_CONNECT)
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    if (number)
+        return strerror((int)number);
+    return t->error[0] ? t->error : curl_easy_strerror(code);
+}
+
 void http_transfer_end(struct http_transfer *t, int code, struct http_hop_result *out)
 {
     *out = (struct http_hop_result){.fault = reason_of(t, (CURLcode)code)};
     take_times(t, time_of(t, CURLINFO_TOTAL_TIME_T), out);
     take_reply(t, out);
+    if (t->trace)
+        tell(t, out, error_of(t, (CURLcode)code));
 }
 
 void http_transfer_expire(struct http_transfer *t, uint64_t now_ns, struct http_hop_result *out)
@@ -439,6 +500,8 @@ void http_transfer_expire(struct http_transfer *t, uint64_t now_ns, struct http_
     };
     take_times(t, between(t->started_ns, now_ns), out);
     take_reply(t, out);
+    if (t->trace)
+        tell(t, out, NULL);
 }
 
 void http_transfer_destroy(struct http_transfer *t)

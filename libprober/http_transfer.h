@@ -18,6 +18,7 @@
 #include "libprober/http_judge.h"
 #include "libprober/http_spec.h"
 #include "libprober/http_tls.h"
+#include "libprober/http_trace.h"
 #include "libprober/http_url.h"
 
 struct http_transfer;
@@ -31,6 +32,7 @@ struct http_hop {
     const char *host;           /* the Host header */
     const char *tls_name;       /* for SNI, and what the certificate must be for */
     struct http_fields *fields; /* further header lines */
+    struct http_trace *trace;   /* to be told; NULL */
 };
 
 /* What came of it. Texts are the transfer's, valid until the next hop. */

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct http_body *decode(enum compress_coding coding, const uint8_t *data, size_t size,
                                 size_t step)
 {
-    const struct http_body_config config = {coding, LIMIT, true};
+    const struct http_body_config config = {coding, LIMIT, true, 0};
     struct http_body *b;
 
     if (http_body_create(&b, &config))

@@ -27,7 +27,7 @@ static int tear_down(void **state)
 
 static void given(enum compress_coding coding, uint64_t limit, bool kept)
 {
-    const struct http_body_config config = {coding, limit, kept};
+    const struct http_body_config config = {coding, limit, kept, 0};
 
     assert_int_equal(http_body_create(&body, &config), PROBER_OK);
 }
@@ -53,6 +53,20 @@ static void a_kept_body_is_there_to_be_searched(void **state)
     assert_memory_equal(http_body_text(body, &len), "good\0day", 8);
     assert_int_equal(len, 8);
     assert_int_equal(http_body_end(body), PROBER_OK);
+}
+
+static void only_the_beginning_of_a_body_may_be_kept(void **state)
+{
+    const struct http_body_config config = {COMPRESS_IDENTITY, 0, false, 6};
+    size_t len;
+
+    (void)state;
+    assert_int_equal(http_body_create(&body, &config), PROBER_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(http_body_feed(body, "abcd", 4), PROBER_OK);
+    assert_memory_equal(http_body_text(body, &len), "abcdab", 6);
+    assert_int_equal(len, 6);
+    assert_int_equal(http_body_decoded(body), 12);
 }
 
 static void a_body_that_nobody_searches_is_only_counted(void **state)
@@ -141,6 +155,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_kept_body_is_there_to_be_searched),
+        TEST(only_the_beginning_of_a_body_may_be_kept),
         TEST(a_body_that_nobody_searches_is_only_counted),
         TEST(exactly_the_limit_is_fine_and_one_byte_more_is_not),
         TEST(the_limit_is_on_what_is_decoded),
