@@ -186,11 +186,23 @@ static void on_address(void *context, const struct resolver_answer *answer)
     }
 }
 
+/* What is told of the last hop alone: until it has answered, nothing. */
+static void forget_hop(struct http_result *r)
+{
+    r->status = 0;
+    r->version[0] = 0;
+    r->tls_version = NULL;
+    memset(&r->address, 0, sizeof(r->address));
+    r->content_length = -1;
+    r->body_received = r->body_decoded = 0;
+    r->earliest_cert_expiry = r->last_chain_expiry = 0;
+}
+
 static void look_up(struct probe *p)
 {
     const struct http_spec *spec = p->kit->spec;
 
-    memset(&p->result.address, 0, sizeof(p->result.address));
+    forget_hop(&p->result);
     p->is_looking_up = true;
     p->lookup_ns = clock_monotonic_ns();
     http_trace_begin_hop(p->trace, &p->course.url, p->lookup_ns);
@@ -269,7 +281,6 @@ static void expire(struct probe *p, uint64_t now_ns)
         judge(p, &hop);
         return;
     }
-    p->result.status = 0;
     p->result.phases_ns[HTTP_PHASE_RESOLVE] += now_ns - p->lookup_ns;
     finish(p, HTTP_FAILED_DNS_TIMEOUT);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/array.h"
 #include "common/clock.h"
@@ -23,6 +24,7 @@ struct http_transfer {
     bool keeps_body;
     bool is_redirect; /* its body is not wanted */
     bool is_tls;
+    int socket_errno; /* why there is no socket; 0: there is */
     uint64_t started_ns;
     struct http_trace *trace; /* NULL: nobody wants to know */
     char error[CURL_ERROR_SIZE];
@@ -86,6 +88,18 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     return 0;
 }
 
+/* libcurl does not tell why a socket could not be made. */
+static curl_socket_t on_socket_wanted(void *context, curlsocktype purpose,
+                                      struct curl_sockaddr *address)
+{
+    struct http_transfer *t = context;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+    (void)purpose;
+    t->socket_errno = fd < 0 ? errno : 0;
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 /* What stays the same for all hops. */
 static void set_fixed_options(struct http_transfer *t)
 {
@@ -110,6 +124,8 @@ static void set_fixed_options(struct http_transfer *t)
     curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
     curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
     curl_easy_setopt(e, CURLOPT_SSLVERSION, minimum[tls->min_version] | maximum[tls->max_version]);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_socket_wanted);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
     curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
@@ -384,16 +400,28 @@ static enum http_reason reason_of_body(enum prober_error err)
 
 static enum http_reason reason_of_connect(const struct http_transfer *t)
 {
-    long number = 0;
+    static const struct {
+        int number;
+        enum http_reason reason;
+    } table[] = {
+        {ECONNREFUSED, HTTP_FAILED_CONNECT_REFUSED},
+        {ETIMEDOUT, HTTP_FAILED_CONNECT_TIMEOUT},
+        {EMFILE, HTTP_FAILED_LOCAL},
+        {ENFILE, HTTP_FAILED_LOCAL},
+        {ENOBUFS, HTTP_FAILED_LOCAL},
+        {ENOMEM, HTTP_FAILED_LOCAL},
+        {EADDRNOTAVAIL, HTTP_FAILED_LOCAL},
+    };
+    long number = t->socket_errno;
 
-    curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
-    if (number == ECONNREFUSED)
-        return HTTP_FAILED_CONNECT_REFUSED;
-    if (number == ETIMEDOUT)
-        return HTTP_FAILED_CONNECT_TIMEOUT;
-    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == EADDRNOTAVAIL
-               ? HTTP_FAILED_LOCAL
-               : HTTP_FAILED_CONNECT_UNREACHABLE;
+    if (number == 0)
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    if (number == ECONNRESET) /* it was there, and reset before we looked */
+        return t->is_tls ? HTTP_FAILED_TLS_HANDSHAKE : HTTP_FAILED_NO_RESPONSE;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (table[i].number == number)
+            return table[i].reason;
+    return HTTP_FAILED_CONNECT_UNREACHABLE;
 }
 
 static bool has_failed_in_tls(const struct http_transfer *t, CURLcode code)

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/loop", .status = 302, .headers = TO("/loop")},
     {.method = "GET", .path = "/ftp", .status = 302, .headers = TO("ftp://a/")},
     {.method = "GET", .path = "/lost", .status = 302},
+    {.method = "GET", .path = "/nowhere", .status = 302, .headers = TO("http://none.test/")},
     {.method = "GET", .path = "/away", .status = 302, .headers = TO("http://127.0.0.2:1/")},
     {.method = "GET",
      .path = "/cookie",
@@ -328,6 +330,30 @@ static void names_are_resolved_by_us_and_their_time_is_a_phase(void **state)
     assert_non_null(strstr(http_server_last(f->server), expected));
 }
 
+static void of_a_hop_without_an_address_nothing_is_told(void **state)
+{
+    const struct http_result *r = get(*state, "/nowhere");
+
+    assert_reason(r, "dns_nxdomain");
+    assert_int_equal(r->status, 0);
+    assert_string_equal(r->version, "");
+    assert_int_equal(r->content_length, -1);
+    assert_int_equal(r->address.family, PROBER_FAMILY_NONE);
+    assert_int_equal(r->redirects, 1);
+}
+
+static void without_a_descriptor_nothing_is_said_of_the_target(void **state)
+{
+    struct rlimit before, none;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    probe(*state, "http://127.0.0.2:1/", LONG_NS);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_reason(&((struct fixture *)*state)->result, "local_error");
+}
+
 static void only_the_preferred_family_is_used_without_fallback(void **state)
 {
     struct fixture *f = *state;
@@ -524,6 +550,8 @@ int main(void)
         TEST(where_nobody_can_go_has_its_reason),
         TEST(a_connection_that_nobody_takes_is_a_connect_timeout),
         TEST(names_are_resolved_by_us_and_their_time_is_a_phase),
+        TEST(of_a_hop_without_an_address_nothing_is_told),
+        TEST(without_a_descriptor_nothing_is_said_of_the_target),
         TEST(only_the_preferred_family_is_used_without_fallback),
         TEST(redirects_are_followed_and_counted),
         TEST(a_chain_without_end_is_followed_ten_times),
