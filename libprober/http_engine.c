@@ -192,7 +192,6 @@ static void forget_hop(struct http_result *r)
     r->status = 0;
     r->version[0] = 0;
     r->tls_version = NULL;
-    memset(&r->address, 0, sizeof(r->address));
     r->content_length = -1;
     r->body_received = r->body_decoded = 0;
     r->earliest_cert_expiry = r->last_chain_expiry = 0;
@@ -203,6 +202,7 @@ static void look_up(struct probe *p)
     const struct http_spec *spec = p->kit->spec;
 
     forget_hop(&p->result);
+    memset(&p->result.address, 0, sizeof(p->result.address));
     p->is_looking_up = true;
     p->lookup_ns = clock_monotonic_ns();
     http_trace_begin_hop(p->trace, &p->course.url, p->lookup_ns);
@@ -239,7 +239,7 @@ static void follow(struct probe *p, const struct http_hop_result *hop)
     if (http_course_redirect(&p->course, hop->reply.status, hop->location)) {
         if (p->trace && http_url_resolve(&p->course.url, hop->location, &unused, &why))
             http_trace_fail(p->trace, HTTP_FAILED_BAD_REDIRECT, why.text);
-        p->result.status = 0; /* as blackbox_exporter has it: there is no final answer */
+        forget_hop(&p->result); /* as blackbox_exporter has it: there is no final answer */
         finish(p, HTTP_FAILED_BAD_REDIRECT);
         return;
     }

@@ -367,7 +367,8 @@ static void take_times(const struct http_transfer *t, uint64_t total_ns,
     if (t->head.bytes == 0)
         return;
     out->processing_ns = between(t->is_tls ? secured : connected, first);
-    out->transfer_ns = between(first, total_ns);
+    if (t->head.is_whole)
+        out->transfer_ns = between(first, total_ns);
 }
 
 static void take_reply(const struct http_transfer *t, struct http_hop_result *out)

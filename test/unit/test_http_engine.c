@@ -65,6 +65,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/nocolon", RAW = "HTTP/1.1 200 OK\r\nwhat\r\n\r\n"},
     {.method = "GET", .path = "/endless", RAW = "HTTP/1.1 200 OK\r\n", .repeat = 100000},
     {.method = "GET", .path = "/drip", STALLS = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"},
+    {.method = "GET", .path = "/stop", STALLS = "HTTP/1.1 200 OK\r\nA: 1\r\n"},
     {.method = "GET", .path = "/open", STALLS = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"},
     {.method = "GET",
      .path = "/slowmove",
@@ -260,6 +261,10 @@ static void one_timeout_covers_it_all(void **state)
     assert_true(f->result.duration_ns >= SHORT_NS);
     assert_reason(get_within(f, "/drip", SHORT_NS), "timeout");
     assert_int_equal(f->result.status, 200);
+    assert_true(f->result.phases_ns[HTTP_PHASE_TRANSFER] > 0);
+    assert_reason(get_within(f, "/stop", SHORT_NS), "timeout");
+    assert_true(f->result.phases_ns[HTTP_PHASE_PROCESSING] > 0);
+    assert_int_equal(f->result.phases_ns[HTTP_PHASE_TRANSFER], 0);
     assert_reason(probe(f, "http://silent.test/", SHORT_NS), "dns_timeout");
     assert_true(f->result.phases_ns[HTTP_PHASE_RESOLVE] >= SHORT_NS);
 }
@@ -398,6 +403,8 @@ static void what_leads_nowhere_is_no_redirect(void **state)
 
     assert_reason(get(f, "/ftp"), "bad_redirect");
     assert_int_equal(f->result.status, 0);
+    assert_string_equal(f->result.version, "");
+    assert_int_equal(f->result.content_length, -1);
     assert_reason(get(f, "/lost"), "status_code");
     f->spec.valid_status_codes = (struct http_codes){codes, 1};
     assert_reason(get(f, "/lost"), "success");
