@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 
 import pytest
 
@@ -52,6 +53,26 @@ def check_daemons(lab):
                for d in lab.daemons
                if d.process.returncode in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)]
     assert not findings + crashed, "\n".join(findings + crashed)
+
+
+@pytest.fixture(scope="session")
+def world():
+    """Web servers of every kind, see httplib."""
+    import httplib  # what it needs is not needed elsewhere
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is old and weak there is so on purpose
+        a_world = httplib.World()
+    yield a_world
+    a_world.close()
+
+
+@pytest.fixture(scope="module")
+def outcomes(world, request):
+    """{case: Outcome} of the module's cases that are to be tested; they are probed side by side."""
+    import httplib
+    params = [getattr(item, "callspec", None) for item in request.session.items
+              if item.module is request.module]
+    return httplib.probe_all(world, BUILD, [p.params["case"] for p in params if p and "case" in p.params])
 
 
 @pytest.fixture

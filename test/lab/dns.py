@@ -7,6 +7,9 @@ TABLE is a file, read anew when it changed; a line is one of
   NAME ADDRESS...    A and AAAA records; other types are empty
   NAME nxdomain      there is no such name (so are all names that are not in the table)
   NAME servfail      the server failed
+  NAME refused       the server does not answer such questions
+  NAME empty         the name has no address
+  NAME garbage       what is no answer
   NAME silent        no answer at all
   NAME slow MS ADDRESS...   the answer comes after that many milliseconds
 """
@@ -18,7 +21,8 @@ import sys
 import threading
 
 TYPE_A, TYPE_AAAA, TTL = 1, 28, 1
-NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+CODES = {"nxdomain": NXDOMAIN, "servfail": SERVFAIL, "refused": REFUSED}
 
 
 class Table:
@@ -56,9 +60,11 @@ def answer(query, table):
         return None, 0
     if words[0] == "slow":
         delay, words = int(words[1]) / 1000, words[2:]
-    code = {"nxdomain": NXDOMAIN, "servfail": SERVFAIL}.get(words[0], NOERROR)
+    if words[0] == "garbage":
+        return query[:2] + b"\xff" * 30, 0
+    code = CODES.get(words[0], NOERROR)
     records = []
-    for word in words if code == NOERROR else []:
+    for word in words if words[0] not in CODES and words[0] != "empty" else []:
         address = ipaddress.ip_address(word)
         if kind == (TYPE_A if address.version == 4 else TYPE_AAAA):
             records.append(struct.pack("!HHHIH", 0xc00c, kind, 1, TTL, len(address.packed))
