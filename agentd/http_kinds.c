@@ -9,6 +9,7 @@
 
 struct http_kinds {
     struct http_means means;
+    struct http_tls_roots *roots; /* of all kinds */
     struct siphash_key key;
     struct http_shared_kind *buckets[1024]; /* enough: most plans have a few, none has millions */
     size_t count;
@@ -20,7 +21,12 @@ enum prober_error http_kinds_create(struct http_kinds **out, const struct http_m
 
     if (!k)
         return PROBER_ERR_NOMEM;
+    if (http_tls_roots_create(&k->roots)) {
+        free(k);
+        return PROBER_ERR_NOMEM;
+    }
     k->means = *means;
+    k->means.roots = k->roots;
     random_bytes(&k->key, sizeof(k->key));
     *out = k;
     return PROBER_OK;
@@ -88,5 +94,8 @@ size_t http_kinds_count(const struct http_kinds *k)
 
 void http_kinds_destroy(struct http_kinds *k)
 {
+    if (!k)
+        return;
+    http_tls_roots_destroy(k->roots);
     free(k);
 }

@@ -135,7 +135,8 @@ static enum prober_error prepare(struct http_kind *k, const struct http_means *m
     }
     err = http_judge_create(&k->judge, k->spec, why);
     if (!err && !tls->insecure_skip_verify && !tls->ca_file)
-        err = http_tls_trust_create(&k->trust, tls->ca, why);
+        err = means->roots && !tls->ca ? http_tls_roots_trust(means->roots, &k->trust, why)
+                                       : http_tls_trust_create(&k->trust, tls->ca, why);
     if (!err && !k->has_files) {
         err = look(k);
         if (err)
@@ -147,7 +148,7 @@ static enum prober_error prepare(struct http_kind *k, const struct http_means *m
 enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
                                    const struct http_means *means, struct prober_failure *why)
 {
-    static const struct http_means none = {NULL, NULL};
+    static const struct http_means none = {0};
     const char *key = unsupported_key(spec);
     struct http_kind *k = calloc(1, sizeof(*k));
     enum prober_error err;

@@ -28,6 +28,8 @@ struct http_means {
                                  file is read */
     char *const
         *environment; /* "NAME=value", NULL at the end, for proxy_from_environment; or NULL */
+    struct http_tls_roots *roots; /* what kinds without a ca trust, shared by them in one thread;
+                                     NULL: each reads the system's certificates for itself */
 };
 
 struct http_kind;

@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/addr.h"
 #include "common/array.h"
@@ -14,6 +15,12 @@
 
 struct http_tls_trust {
     X509_STORE *store;
+    size_t holders;
+};
+
+struct http_tls_roots {
+    struct http_tls_trust *trust; /* as last read; NULL: not yet */
+    struct stat file;             /* as it was then */
 };
 
 static int add_certificates(X509_STORE *store, const char *pem)
@@ -36,8 +43,10 @@ enum prober_error http_tls_trust_create(struct http_tls_trust **out, const char 
     struct http_tls_trust *t = calloc(1, sizeof(*t));
     enum prober_error err = PROBER_OK;
 
-    if (t)
+    if (t) {
+        t->holders = 1;
         t->store = X509_STORE_new();
+    }
     if (!t || !t->store)
         err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     else if (pem && add_certificates(t->store, pem) == 0)
@@ -187,8 +196,58 @@ void http_tls_trace(const struct http_tls_session *s, void *ssl)
 
 void http_tls_trust_destroy(struct http_tls_trust *t)
 {
-    if (!t)
+    if (!t || --t->holders > 0)
         return;
     X509_STORE_free(t->store);
     free(t);
+}
+
+enum prober_error http_tls_roots_create(struct http_tls_roots **out)
+{
+    *out = calloc(1, sizeof(**out));
+    return *out ? PROBER_OK : PROBER_ERR_NOMEM;
+}
+
+static void look_at_file(struct stat *out)
+{
+    const char *path = getenv(X509_get_default_cert_file_env());
+
+    memset(out, 0, sizeof(*out));
+    if (stat(path ? path : X509_get_default_cert_file(), out))
+        memset(out, 0, sizeof(*out));
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+enum prober_error http_tls_roots_trust(struct http_tls_roots *r, struct http_tls_trust **out,
+                                       struct prober_failure *why)
+{
+    struct http_tls_trust *fresh = NULL;
+    struct stat file;
+    enum prober_error err;
+
+    look_at_file(&file);
+    if (!r->trust || !is_same_file(&file, &r->file)) {
+        err = http_tls_trust_create(&fresh, NULL, why);
+        if (err)
+            return err;
+        http_tls_trust_destroy(r->trust);
+        r->trust = fresh;
+        r->file = file;
+    }
+    r->trust->holders++;
+    *out = r->trust;
+    return PROBER_OK;
+}
+
+void http_tls_roots_destroy(struct http_tls_roots *r)
+{
+    if (!r)
+        return;
+    http_tls_trust_destroy(r->trust);
+    free(r);
 }

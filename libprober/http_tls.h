@@ -37,6 +37,19 @@ struct http_tls_session {
  * certificate in it), PROBER_ERR_NOMEM; *out is untouched then. */
 enum prober_error http_tls_trust_create(struct http_tls_trust **out, const char *pem,
                                         struct prober_failure *why);
+
+/* The system's certificates: parsing them takes 20 ms and 1 MB, so all that trust them share one set. */
+struct http_tls_roots;
+
+/* Reads nothing yet. Errors: PROBER_ERR_NOMEM. */
+enum prober_error http_tls_roots_create(struct http_tls_roots **out);
+/* Stores a trust in them in *out, to be destroyed by the caller, in the same thread. They are read at
+ * first, and again when their file was changed. Errors: PROBER_ERR_NOMEM; *out is untouched then. */
+enum prober_error http_tls_roots_trust(struct http_tls_roots *r, struct http_tls_trust **out,
+                                       struct prober_failure *why);
+/* Trusts made of it go on. NULL is fine. */
+void http_tls_roots_destroy(struct http_tls_roots *r);
+
 /* Makes the session the judge of what handshakes with `ssl_ctx`, an SSL_CTX, bring. */
 void http_tls_attach(struct http_tls_session *s, void *ssl_ctx);
 /* Notes the version of `ssl`, an SSL whose handshake is over; NULL is fine. */

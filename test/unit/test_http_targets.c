@@ -57,7 +57,7 @@ static struct http_targets *given_targets(struct fixture *f, uint64_t key)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    const struct http_means means = {NULL, NULL};
+    const struct http_means means = {0};
 
     assert_int_equal(http_kinds_create(&f->kinds, &means), PROBER_OK);
     f->targets = given_targets(f, 1);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "fakes/dns_server.h"
@@ -29,6 +30,7 @@ struct fixture {
     struct resolver *resolver;
     struct http_engine *engine;
     struct http_spec spec;
+    struct http_means means;
     struct http_result result;
 };
 
@@ -75,7 +77,7 @@ static const char *probe(struct fixture *f, const char *host, uint64_t timeout_n
     char url[256];
 
     snprintf(url, sizeof(url), "https://%s:%s/", host, tls_server_port(f->server));
-    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, NULL), PROBER_OK);
+    assert_int_equal(http_kind_create(&kind, &f->spec, &f->means, NULL), PROBER_OK);
     http_engine_start(f->engine, kind, url, timeout_ns, clock_monotonic_ns(), on_done, &f->result);
     while (http_engine_running(f->engine) > 0) {
         uint64_t now = clock_monotonic_ns(), next = http_engine_step(f->engine, now);
@@ -260,6 +262,47 @@ static void a_ca_without_a_certificate_is_refused(void **state)
     assert_null(trust);
 }
 
+static void write_roots(const char *path, const char *pem)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(pem, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void the_systems_certificates_are_read_once_until_they_change(void **state)
+{
+    struct fixture *f = *state;
+    struct http_tls_trust *first = NULL, *second = NULL, *third = NULL;
+    char path[] = "/tmp/test_http_tls.XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    setenv("SSL_CERT_FILE", path, 1);
+    given_server(f, (struct tls_server_config){.names = "DNS:a.test"});
+    write_roots(path, tls_server_ca(f->server));
+    f->spec.tls.ca = NULL;
+    assert_int_equal(http_tls_roots_create(&f->means.roots), PROBER_OK);
+    assert_int_equal(http_tls_roots_trust(f->means.roots, &first, NULL), PROBER_OK);
+    assert_int_equal(http_tls_roots_trust(f->means.roots, &second, NULL), PROBER_OK);
+    assert_ptr_equal(first, second);
+    assert_string_equal(get(f, "a.test"), "success");
+
+    write_roots(path, "");
+    assert_int_equal(http_tls_roots_trust(f->means.roots, &third, NULL), PROBER_OK);
+    assert_ptr_not_equal(first, third);
+    assert_string_equal(get(f, "a.test"), "tls_verify_untrusted");
+
+    http_tls_roots_destroy(f->means.roots);
+    http_tls_trust_destroy(first);
+    http_tls_trust_destroy(second);
+    http_tls_trust_destroy(third);
+    unsetenv("SSL_CERT_FILE");
+    unlink(path);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -276,6 +319,7 @@ int main(void)
         TEST(our_certificate_is_shown_to_a_server_that_asks),
         TEST(tls_itself_may_be_the_fault),
         TEST(a_ca_without_a_certificate_is_refused),
+        TEST(the_systems_certificates_are_read_once_until_they_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
