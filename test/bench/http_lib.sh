@@ -28,15 +28,22 @@ await() {
     echo "nobody listens at port $1" >&2
     exit 1
 }
-# A P-256 authority, a certificate of it for 127.0.0.1.
-make_certificates() {
-    local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+# certify NAME ISSUER EXTENSIONS: a P-256 key and certificate; an ISSUER of - signs itself
+certify() {
+    local how=(-CA "$dir/$2.pem" -CAkey "$dir/$2.key" -CAcreateserial)
 
-    openssl req -x509 "${key[@]}" -days 3650 -subj "/CN=bench" -keyout "$dir/ca.key" -out "$dir/ca.pem"
-    openssl req "${key[@]}" -subj "/CN=bench" -keyout "$dir/leaf.key" -out "$dir/leaf.csr"
-    openssl x509 -req -in "$dir/leaf.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
-        -extfile <(echo "subjectAltName=IP:127.0.0.1") -out "$dir/leaf.pem"
+    [ "$2" != - ] || how=(-signkey "$dir/$1.key")
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=bench $1" \
+        -keyout "$dir/$1.key" -out "$dir/$1.csr"
+    openssl x509 -req -in "$dir/$1.csr" "${how[@]}" -days 30 -extfile <(echo "$3") -out "$dir/$1.pem"
 } 2>/dev/null
+# As most sites have it: the server sends its own certificate and that of an intermediate authority.
+make_certificates() {
+    certify ca - "basicConstraints=critical,CA:true"
+    certify intermediate ca "basicConstraints=critical,CA:true"
+    certify leaf intermediate "subjectAltName=IP:127.0.0.1"
+    cat "$dir/leaf.pem" "$dir/intermediate.pem" >"$dir/chain.pem"
+}
 
 # start_nginx: sets $plain and $https, URLs of servers that answer at once, of which those below /stuck
 # never answer; $https speaks HTTP/2 too. What is in $dir/files is below /files.
@@ -63,7 +70,7 @@ http {
     default_type text/plain;
     sendfile on;
     ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_certificate $dir/leaf.pem;
+    ssl_certificate $dir/chain.pem;
     ssl_certificate_key $dir/leaf.key;
     server {
         listen 127.0.0.1:${ports[0]} backlog=4096;
