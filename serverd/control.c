@@ -147,6 +147,21 @@ static void tell_shadowed(const struct plan *plan, const struct plan *before)
     strbuf_free(&target);
 }
 
+static void tell_refused(const struct plan *plan, const struct plan *before)
+{
+    for (size_t i = 0; plan->refused_count && i < plan->region_count; i++) {
+        const struct plan_region *r = &plan->regions[i];
+        const struct plan_region *was = before ? plan_region_find(before, r->name) : NULL;
+
+        if (r->urls_refused && !(was && was->urls_refused))
+            log_error(
+                "agents of a region are given no URLs, for with those of the other regions they "
+                "would make more series than -server.http.series.max allows",
+                LOG_S("region", r->name), LOG_U("urls", r->url_count),
+                LOG_U("urls_allowed_in_all", plan->config.urls_max));
+    }
+}
+
 /* Makes the plan anew. True when it became another one. */
 static bool replan(struct control *c, const struct clock_reading *now)
 {
@@ -172,6 +187,7 @@ static bool replan(struct control *c, const struct clock_reading *now)
     }
     tell_withheld(c, plan);
     tell_shadowed(plan, c->plan);
+    tell_refused(plan, c->plan);
     if (c->plan)
         drop_replies(c);
     plan_put(c->plan);
@@ -185,6 +201,7 @@ static bool replan(struct control *c, const struct clock_reading *now)
     atomic_store(&c->stats.plan_regions, plan->region_count);
     atomic_store(&c->stats.plan_withheld, plan->withheld_entries);
     atomic_store(&c->stats.plan_shadowed, plan->shadowed);
+    atomic_store(&c->stats.plan_refused, plan->refused_count);
     return true;
 }
 

@@ -54,6 +54,7 @@ struct control_stats {
     atomic_uint_fast64_t hellos, syncs, plans_sent, hello_needed;
     atomic_uint_fast64_t plan_revision, plan_targets, plan_http_targets, plan_regions;
     atomic_uint_fast64_t plan_withheld, plan_shadowed; /* entries; targets */
+    atomic_uint_fast64_t plan_refused;                 /* regions */
     atomic_uint_fast64_t agents_known, agents_alive;
     atomic_uint_fast64_t failures; /* for lack of memory, or a plan too large to send */
 };

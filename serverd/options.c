@@ -6,6 +6,7 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "serverd/exposition_http.h"
 #include "serverd/registry.h"
 
 #define HEARTBEAT_NS (10 * CLOCK_NS_PER_S)
@@ -79,6 +80,12 @@ const struct option serverd_options[] = {
      .max = 1000000,
      .help = "A series without new results for n aggregation intervals goes away; an agent not "
              "heard from for as long is not alive. 0 or less: series never go away."},
+    {.name = "server.http.series.max", .type = OPTION_INT, .offset = AT(http_series_max),
+     .fallback = "1000000", .group = "Aggregation", .argument = "n", .min = 0,
+     .max = INT64_C(1000000000000), .flags = OPTION_RELOADABLE,
+     .help = "A probe file whose URLs would make more series than this in Prometheus, over all "
+             "source regions, is refused; when regions that come later would, their agents are "
+             "given no URLs. 0: no limit."},
     {.name = "server.ingest.threads", .type = OPTION_INT, .offset = AT(ingest_threads),
      .fallback = "0", .group = "Aggregation", .argument = "n", .min = 0, .max = 8,
      .help = "Threads that take in reports; 0: one per core, at most 8."},
@@ -192,6 +199,15 @@ uint64_t serverd_alive_ns(const struct serverd_settings *settings)
     uint64_t alive_ns = ratio * settings->aggregation_interval_ns;
 
     return alive_ns < ALIVE_MIN_NS ? ALIVE_MIN_NS : alive_ns;
+}
+
+uint64_t serverd_urls_max(const struct serverd_settings *settings)
+{
+    uint64_t series_max = (uint64_t)settings->http_series_max;
+
+    if (series_max == 0)
+        return 0;
+    return series_max > EXPOSITION_HTTP_SERIES ? series_max / EXPOSITION_HTTP_SERIES : 1;
 }
 
 uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings)

@@ -38,6 +38,7 @@ struct serverd_settings {
     uint64_t aggregation_interval_ns;
     int64_t series_cache_ratio;
     int64_t ingest_threads;
+    int64_t http_series_max; /* 0: no limit */
 
     int plain; /* enum serverd_plain */
     int64_t plain_agents_per_source;
@@ -70,6 +71,8 @@ void serverd_settings_free(struct serverd_settings *settings);
  * a ratio of 0 or less, when series never expire, 5 intervals, since a dead agent is not alive; and
  * never less than 3 s, three times the shortest heartbeat. */
 uint64_t serverd_alive_ns(const struct serverd_settings *settings);
+/* How many URLs, over all source regions, that many series allow; 0: no limit. */
+uint64_t serverd_urls_max(const struct serverd_settings *settings);
 /* How often agents must call: 10 s, or a third of the above when that is less. */
 uint64_t serverd_heartbeat_ns(const struct serverd_settings *settings);
 

@@ -291,6 +291,37 @@ static void note_identities(struct plan *plan)
         }
 }
 
+static size_t count_urls(const struct plan *plan, const struct plan_region *source)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->region_count; i++)
+        for (size_t k = 0; k < plan->regions[i].entry_count; k++) {
+            const struct plan_entry *e = &plan->regions[i].entries[k];
+
+            if (e->kind == PROBE_HTTP && plan_reaches(plan, source, &plan->regions[i], e))
+                count += e->target_count;
+        }
+    return count;
+}
+
+/* Gives the regions room for their URLs, in the order in which their first agents came. */
+static void limit_urls(struct plan *plan, const struct plan_agent *agents, size_t count)
+{
+    uint64_t taken = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct plan_region *r = region_of(plan, agents[i].region);
+
+        if (!prober_id_equal(&r->agents[0], &agents[i].id))
+            continue;
+        r->url_count = count_urls(plan, r);
+        r->urls_refused = plan->config.urls_max && r->url_count > plan->config.urls_max - taken;
+        plan->refused_count += r->urls_refused;
+        taken += r->urls_refused ? 0 : r->url_count;
+    }
+}
+
 static void count_withheld(struct plan *plan)
 {
     for (size_t i = 0; i < plan->region_count; i++)
@@ -332,7 +363,7 @@ static uint64_t digest(const struct plan *plan)
 
         h = plan_hash_text(key, h, r->name);
         h = plan_hash(key, h, r->agents, r->agent_count * sizeof(*r->agents));
-        h = plan_hash_u64(key, h, r->private_count);
+        h = plan_hash_u64(key, h, 2 * r->private_count + r->urls_refused);
         h = plan_hash_u64(key, h, r->entry_count);
         for (size_t k = 0; k < r->entry_count; k++)
             h = digest_entry(plan, h, &r->entries[k]);
@@ -367,6 +398,7 @@ enum prober_error plan_create(struct plan **out, const struct plan_config *confi
         err = make_places(&b->plan);
     if (err)
         goto out;
+    limit_urls(&b->plan, agents, count);
     set_rotation(&b->plan);
     note_identities(&b->plan);
     count_withheld(&b->plan);

@@ -15,7 +15,9 @@
  *
  *            A target is one series of results for each agent, so of several entries of one region
  *            and kind that name it, the first one that takes the agent's region is the one it gets.
- *            Entries that are confidential go only to agents with a private link.
+ *            Entries that are confidential go only to agents with a private link. With more URLs,
+ *            over all source regions, than are allowed, the regions whose first agents came last
+ *            get none.
  * Threads    Made by the control thread; immutable from then on, read by any.
  * Ownership  Reference-counted; owns its regions and texts. A view points into its plan.
  */
@@ -43,6 +45,7 @@ struct plan_config {
     uint64_t agents_per_pair;  /* 1.. */
     uint64_t targets_per_pair; /* 1.. */
     uint64_t rotate_ns;        /* 0: never */
+    uint64_t urls_max;         /* over all source regions; 0: no limit */
     /* Of digests and revisions. A secret: agents show the revision, and a hash that anybody can
      * compute would let them try passwords. */
     struct siphash_key content_key;
@@ -86,6 +89,8 @@ struct plan_region {
     struct prober_id *agents;   /* [agent_count]: its live agents, in the order they were given */
     size_t agent_count;
     size_t private_count;       /* of those: with a private link */
+    size_t url_count;           /* that its agents probe, or would */
+    bool urls_refused;          /* they would be too many, with those of the other regions */
 };
 
 /* Where an address is a target. */
@@ -107,6 +112,7 @@ struct plan {
     size_t place_count;
     size_t target_count;         /* of all regions, ICMP */
     size_t http_target_count;    /* likewise */
+    size_t refused_count;        /* regions whose agents get no URLs, for they would be too many */
     size_t agent_count;
     size_t withheld_entries; /* confidential ones that some agents do not get */
     /* Targets that an earlier entry names too, with other settings: some or all agents probe them

@@ -1,11 +1,13 @@
 #include "serverd/plan_limits.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/strbuf.h"
 #include "common/wire.h"
+#include "serverd/exposition_http.h"
 
 /* Bounds of what the encoding adds: to a reply, to an entry, to a text. */
 #define REPLY_BYTES 2048
@@ -122,4 +124,47 @@ enum prober_error plan_limits_check(const struct probe_spec *spec, const char *f
         check_named_sources(&c);
     free(c.bytes);
     return problems_count(problems) > before ? PROBER_ERR_RANGE : PROBER_OK;
+}
+
+/* ---- series ---- */
+
+static size_t count_takers(const struct probe_entry *e, const struct plan_config *config,
+                           const char *const *sources, size_t count)
+{
+    size_t takers = 0;
+
+    for (size_t i = 0; i < count; i++)
+        takers += (config->probe_self || strcmp(sources[i], e->region) != 0) &&
+                  probe_entry_takes_source(e, sources[i]);
+    if (count > 0)
+        return takers;
+    for (size_t i = 0; i < e->source_count; i++)
+        takers += !e->sources[i].regex;
+    return takers ? takers : 1;
+}
+
+enum prober_error plan_limits_check_urls(const struct probe_spec *spec, const char *file,
+                                         const struct plan_config *config,
+                                         const char *const *sources, size_t count,
+                                         struct problems *problems)
+{
+    uint64_t targets = 0, urls = 0;
+
+    for (size_t i = 0; i < spec->count; i++) {
+        const struct probe_entry *e = &spec->entries[i];
+
+        if (e->kind != PROBE_HTTP)
+            continue;
+        targets += e->target_count;
+        urls += (uint64_t)e->target_count * count_takers(e, config, sources, count);
+    }
+    if (config->urls_max == 0 || urls <= config->urls_max)
+        return PROBER_OK;
+    problems_add(problems, file, 0, "prober_configs",
+                 "%" PRIu64 " HTTP targets (source regions: %s%zu) make about %" PRIu64
+                 " series, more than -server.http.series.max allows: fewer targets, source_regions "
+                 "that spread them, or a greater limit",
+                 targets, count ? "" : "at least ", count ? count : 1,
+                 urls * EXPOSITION_HTTP_SERIES);
+    return PROBER_ERR_RANGE;
 }

@@ -17,6 +17,7 @@
 #include "common/error.h"
 #include "common/problems.h"
 #include "libprober/spec.h"
+#include "serverd/plan.h"
 
 #define PLAN_LIMITS_KEY_MAX 64
 
@@ -24,5 +25,12 @@
  * Errors: PROBER_ERR_RANGE, with at least one problem; PROBER_ERR_NOMEM. */
 enum prober_error plan_limits_check(const struct probe_spec *spec, const char *file,
                                     bool probe_self, struct problems *problems);
+/* Adds to `problems` when the file's URLs would be more, over all source regions, than config->urls_max.
+ * sources[count]: the regions that have agents; with none, the least that there can be is counted: one
+ * region, or those that source_regions names. Errors: as above. */
+enum prober_error plan_limits_check_urls(const struct probe_spec *spec, const char *file,
+                                         const struct plan_config *config,
+                                         const char *const *sources, size_t count,
+                                         struct problems *problems);
 
 #endif

@@ -32,6 +32,8 @@ bool plan_takes(const struct plan *plan, const struct plan_region *source,
 
     if (source == target && !plan->config.probe_self)
         return false;
+    if (source && source->urls_refused && e->kind == PROBE_HTTP)
+        return false;
     return !e->sources || (source && e->sources[at / 64] >> at % 64 & 1);
 }
 

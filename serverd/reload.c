@@ -17,6 +17,7 @@ struct reload {
     char *const *environment;
     const struct serverd_settings *settings; /* at the start */
     struct rpc *rpc;
+    struct directory_board *board;
 };
 
 /* An agent heard within this many heartbeats is there: another with its id is a copy. */
@@ -83,6 +84,8 @@ static enum prober_error read_probe_file(const struct serverd_settings *s,
         return err;
     err = plan_limits_check(change->spec, s->probe_file, s->probe_self, problems);
     other = refuse_what_is_never_sent(s, change->spec, problems);
+    err = err ? err : other;
+    other = plan_limits_check_urls(change->spec, s->probe_file, &change->plan, NULL, 0, problems);
     return err ? err : other;
 }
 
@@ -107,6 +110,7 @@ enum prober_error reload_read(const struct serverd_settings *settings, struct co
                 .agents_per_pair = (uint64_t)settings->mesh_agents,
                 .targets_per_pair = (uint64_t)settings->mesh_targets,
                 .rotate_ns = settings->mesh_rotate_ns,
+                .urls_max = serverd_urls_max(settings),
             },
     };
     enum prober_error err = read_networks(settings, &change, problems);
@@ -147,7 +151,7 @@ static void warn_of_restart(const struct serverd_settings *in_force,
 
 enum prober_error reload_create(struct reload **out, int argc, char *const *argv,
                                 char *const *environment, const struct serverd_settings *settings,
-                                struct rpc *rpc)
+                                struct rpc *rpc, struct directory_board *board)
 {
     struct reload *reload = calloc(1, sizeof(*reload));
 
@@ -159,8 +163,33 @@ enum prober_error reload_create(struct reload **out, int argc, char *const *argv
     reload->environment = environment;
     reload->settings = settings;
     reload->rpc = rpc;
+    reload->board = board;
     *out = reload;
     return PROBER_OK;
+}
+
+/* With the regions that have agents now, more is known of the series than from the file alone. */
+static enum prober_error check_urls(const struct reload *reload,
+                                    const struct serverd_settings *read,
+                                    const struct control_change *change, struct problems *problems)
+{
+    struct directory *d = directory_get(reload->board);
+    const char **sources = calloc(d->agent_count + 1, sizeof(*sources));
+    enum prober_error err = sources ? PROBER_OK : PROBER_ERR_NOMEM;
+    size_t count = 0;
+
+    for (size_t i = 0; sources && i < d->agent_count; i++) { /* sorted by region */
+        const struct directory_agent *a = &d->agents[i];
+
+        if (a->alive && (count == 0 || strcmp(sources[count - 1], a->region) != 0))
+            sources[count++] = a->region;
+    }
+    if (!err && change->spec)
+        err = plan_limits_check_urls(change->spec, read->probe_file, &change->plan, sources, count,
+                                     problems);
+    free(sources);
+    directory_put(d);
+    return err;
 }
 
 /* What is fixed until a restart, but goes into what a reload makes. */
@@ -185,6 +214,8 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
     warn_of_restart(reload->settings, &read);
     keep_fixed(reload->settings, &read);
     err = reload_read(&read, &change, problems);
+    if (!err)
+        err = check_urls(reload, &read, &change, problems);
     if (!err)
         err = reload_open_log(&read, &why);
     if (!err)

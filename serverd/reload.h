@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "common/problems.h"
 #include "serverd/control.h"
+#include "serverd/directory.h"
 #include "serverd/options.h"
 #include "serverd/rpc.h"
 
@@ -26,10 +27,11 @@ enum prober_error reload_open_log(const struct serverd_settings *settings,
 
 struct reload;
 
-/* argv[argc] and environment are read again at each reload. `settings`: those in force, borrowed. */
+/* argv[argc] and environment are read again at each reload. `settings`: those in force, borrowed, as is
+ * the board, which tells who would probe what is read. */
 enum prober_error reload_create(struct reload **out, int argc, char *const *argv,
                                 char *const *environment, const struct serverd_settings *settings,
-                                struct rpc *rpc);
+                                struct rpc *rpc, struct directory_board *board);
 /* Errors: with every fault in `problems`; nothing changed then. */
 enum prober_error reload_run(struct reload *reload, struct problems *problems);
 void reload_destroy(struct reload *reload);

@@ -721,6 +721,9 @@ static void write_plan(const struct rpc *rpc, const struct control_stats *stats,
     write_one(w, "prober_server_plan_shadowed_targets", METRIC_GAUGE,
               "Targets that an earlier entry of their region names too, with other settings.",
               atomic_load(&stats->plan_shadowed));
+    write_one(w, "prober_server_plan_refused_regions", METRIC_GAUGE,
+              "Regions whose agents get no URLs, for they would make too many series.",
+              atomic_load(&stats->plan_refused));
     write_one(w, "prober_server_plan_regions", METRIC_GAUGE, "Regions in the plan.",
               atomic_load(&stats->plan_regions));
     write_one(w, "prober_server_control_failures_total", METRIC_COUNTER,

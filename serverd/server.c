@@ -201,7 +201,7 @@ static enum prober_error start_web(struct server *s, const struct server_config 
     struct prober_failure why = {PROBER_OK, ""};
     struct web_server *opened = NULL;
     enum prober_error err = reload_create(&s->reload, config->argc, config->argv,
-                                          config->environment, s->settings, s->rpc);
+                                          config->environment, s->settings, s->rpc, s->board);
 
     if (err)
         return add_failure(problems, err, &why);

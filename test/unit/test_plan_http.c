@@ -260,6 +260,51 @@ static void a_revision_cannot_be_computed_without_the_key(void **state)
     probe_spec_destroy(spec);
 }
 
+static struct plan *given_limited(uint64_t urls_max)
+{
+    struct plan_config c = config();
+    struct probe_spec *spec =
+        given_file("prober_configs:\n" HTTP "  targets: [x.test, y.test]\n" HTTP
+                   "  source_regions: [r01]\n  targets: [z.test]\n");
+    struct plan *plan;
+
+    c.urls_max = urls_max;
+    plan = given_plan(&c, spec);
+    probe_spec_destroy(spec);
+    return plan;
+}
+
+static void with_too_many_urls_the_regions_that_came_last_get_none(void **state)
+{
+    struct plan *all, *limited, *none;
+
+    (void)state;
+    given_agent("r02", "10.2.0.0");
+    given_agent("r01", "10.1.0.0");
+    given_agent("r00", "10.0.0.0");
+    given_agent("r02", "10.2.0.1");
+    all = given_limited(7);
+    limited = given_limited(6);
+    none = given_limited(1);
+    assert_int_equal(all->refused_count, 0);
+    assert_int_equal(limited->refused_count, 1);
+    assert_int_equal(none->refused_count, 3);
+    assert_true(plan_region_find(limited, "r00")->urls_refused);
+    assert_int_equal(plan_region_find(limited, "r00")->url_count, 2);
+    assert_false(plan_region_find(limited, "r01")->urls_refused);
+    assert_int_equal(plan_region_find(limited, "r01")->url_count, 3);
+    assert_non_null(strstr(shown(all, 2), "x.test"));
+    assert_null(strstr(shown(limited, 2), "x.test"));
+    assert_non_null(strstr(shown(limited, 2), "10.1.0.0"));
+    assert_non_null(strstr(shown(limited, 3), "x.test"));
+    assert_false(reaches(limited, "r00", "", 0));
+    assert_true(reaches(limited, "r02", "", 0));
+    assert_true(all->digest != limited->digest);
+    plan_put(all);
+    plan_put(limited);
+    plan_put(none);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, empty_fleet)
@@ -275,6 +320,7 @@ int main(void)
         TEST(a_target_of_a_withheld_entry_is_taken_from_the_next),
         TEST(the_kind_of_link_and_every_setting_make_another_plan),
         TEST(a_revision_cannot_be_computed_without_the_key),
+        TEST(with_too_many_urls_the_regions_that_came_last_get_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,67 @@ static void a_block_that_is_too_long_is_refused_with_its_place(void **state)
                         "262144 can be sent");
 }
 
+/* ---- series ---- */
+
+#define THREE_URLS "prober_configs:\n- {prober_type: http, region: web, targets: [x, y, z]}\n"
+
+static enum prober_error check_urls(const char *yaml, uint64_t urls_max, bool probe_self,
+                                    const char *const *sources, size_t count)
+{
+    const struct plan_config config = {.probe_self = probe_self, .urls_max = urls_max};
+    struct probe_spec *spec = NULL;
+    enum prober_error err;
+
+    assert_int_equal(probe_spec_read_text(&spec, "p.yaml", yaml, strlen(yaml), problems),
+                     PROBER_OK);
+    err = plan_limits_check_urls(spec, "p.yaml", &config, sources, count, problems);
+    probe_spec_destroy(spec);
+    return err;
+}
+
+static void urls_count_once_for_each_region_that_probes_them(void **state)
+{
+    static const char *const sources[] = {"a", "b", "web"};
+
+    (void)state;
+    assert_int_equal(check_urls(THREE_URLS, 6, false, sources, 3), PROBER_OK);
+    assert_int_equal(check_urls(THREE_URLS, 9, true, sources, 3), PROBER_OK);
+    assert_int_equal(check_urls(THREE_URLS, 0, true, sources, 3), PROBER_OK);
+    assert_int_equal(
+        check_urls("prober_configs:\n- {prober_type: http, source_regions: ['=~[ab]'], "
+                   "targets: [x, y, z]}\n",
+                   6, true, sources, 3),
+        PROBER_OK);
+    assert_int_equal(problems_count(problems), 0);
+    assert_int_equal(check_urls(THREE_URLS, 5, false, sources, 3), PROBER_ERR_RANGE);
+    assert_int_equal(check_urls(THREE_URLS, 8, true, sources, 3), PROBER_ERR_RANGE);
+    assert_int_equal(problems_count(problems), 2);
+}
+
+static void of_a_file_alone_the_least_that_there_can_be_counts(void **state)
+{
+    (void)state;
+    assert_int_equal(check_urls(THREE_URLS, 3, false, NULL, 0), PROBER_OK);
+    assert_int_equal(check_urls(THREE_URLS, 2, false, NULL, 0), PROBER_ERR_RANGE);
+    assert_int_equal(
+        check_urls("prober_configs:\n- {prober_type: http, source_regions: [a, b, '=~c'], "
+                   "targets: [x]}\n",
+                   1, false, NULL, 0),
+        PROBER_ERR_RANGE);
+}
+
+static void too_many_series_are_told_with_their_number_and_the_setting(void **state)
+{
+    static const char *const sources[] = {"a", "b"};
+
+    (void)state;
+    assert_int_equal(check_urls(THREE_URLS, 2, false, sources, 2), PROBER_ERR_RANGE);
+    assert_string_equal(problems_text(problems, 0),
+                        "p.yaml:prober_configs: 3 HTTP targets (source regions: 2) make about "
+                        "222 series, more than -server.http.series.max allows: fewer targets, "
+                        "source_regions that spread them, or a greater limit");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -160,6 +221,9 @@ int main(void)
         TEST(source_regions_spread_what_is_too_much_for_one),
         TEST(the_targets_of_the_own_region_count_only_where_they_are_probed),
         TEST(a_block_that_is_too_long_is_refused_with_its_place),
+        TEST(urls_count_once_for_each_region_that_probes_them),
+        TEST(of_a_file_alone_the_least_that_there_can_be_counts),
+        TEST(too_many_series_are_told_with_their_number_and_the_setting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,8 @@ static int make_world(void **state)
     config.ingest = world.ingest;
     config.control.board = world.board;
     return rpc_open(&world.rpc, &config, &change, &why) ||
-           reload_create(&world.reload, 2, world.argv, NULL, &world.settings, world.rpc);
+           reload_create(&world.reload, 2, world.argv, NULL, &world.settings, world.rpc,
+                         world.board);
 }
 
 static int end_world(void **state)
@@ -159,6 +160,25 @@ static size_t faults_at_start(const char *listen, const char *probe_file, char f
     return count;
 }
 
+static void too_many_series_are_refused_at_a_start_and_a_reload(void **state)
+{
+    static const char *const two =
+        "prober_configs:\n- {prober_type: http, region: web, targets: [x, y]}\n";
+    char first[256];
+
+    (void)state;
+    write_config("server.http.series.max: 50\n");
+    write_file(world.targets, two);
+    assert_fails("2 HTTP targets (source regions: at least 1) make about 74 series");
+    write_config("server.http.series.max: 74\n");
+    assert_int_equal(reload_run(world.reload, world.problems), PROBER_OK);
+    assert_true(plan_has("web"));
+    assert_int_equal(faults_at_start("127.0.0.1:6000", two, first), 0);
+    world.settings.http_series_max = 1;
+    assert_int_equal(faults_at_start("127.0.0.1:6000", two, first), 1);
+    assert_non_null(strstr(first, "-server.http.series.max"));
+}
+
 static void what_can_never_be_sent_is_refused_with_its_place(void **state)
 {
     static const char *const secret =
@@ -208,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(new_targets_are_probed_after_a_reload),
         TEST(a_fault_in_either_file_changes_nothing),
+        TEST(too_many_series_are_refused_at_a_start_and_a_reload),
         TEST(what_can_never_be_sent_is_refused_with_its_place),
         TEST(what_needs_a_restart_keeps_its_value),
         TEST(check_config_tells_by_its_exit_status),
