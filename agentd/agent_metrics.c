@@ -163,50 +163,62 @@ static void write_probing(struct metrics_writer *w, const struct agent_stats_cop
     }
 }
 
-static void write_http(struct metrics_writer *w, const struct agent_stats_http *http)
+static void write_http_failures(struct metrics_writer *w, const struct http_totals *t)
 {
-    static const struct metric_family scheduled = COUNTER(
-                                          "prober_agent_http_probes_scheduled_total",
-                                          "Probes of URLs that were due and have come to an end: "
-                                          "succeeded, failed and unsent."),
-                                      succeeded =
-                                          COUNTER("prober_agent_http_probes_succeeded_total",
-                                                  "Probes of URLs whose answer was as it must be."),
-                                      failed = COUNTER("prober_agent_http_probes_failed_total",
-                                                       "Probes of URLs that failed, by reason."),
-                                      unsent = COUNTER("prober_agent_http_probes_unsent_total",
-                                                       "Probes of URLs that measured nothing, by "
-                                                       "what on this side was the cause."),
-                                      targets =
-                                          GAUGE("prober_agent_http_targets", NULL,
-                                                "URLs of the plan by state; unusable: this "
-                                                "agent cannot do what their http block asks.");
-    static const char *const causes[] = {
-#define CAUSE_TEXT(name, text) text,
-        HTTP_UNSENT(CAUSE_TEXT)
-#undef CAUSE_TEXT
-    };
-    const struct metric_label probed[] = {{"state", "probed"}},
-                              unusable[] = {{"state", "unusable"}};
+    static const struct metric_family failures =
+        COUNTER("prober_agent_http_failures_total", "Probes of URLs that failed, by reason.");
 
-    metrics_family(w, &scheduled);
-    metrics_sample_u64(w, NULL, 0, http_totals_scheduled(&http->totals));
-    metrics_family(w, &succeeded);
-    metrics_sample_u64(w, NULL, 0, http->totals.by_reason[HTTP_SUCCEEDED]);
-    metrics_family(w, &failed);
+    metrics_family(w, &failures);
     for (unsigned i = HTTP_SUCCEEDED + 1; i < HTTP_REASON_COUNT; i++) {
         const struct metric_label labels[] = {
             {"failed_reason", http_reason_text((enum http_reason)i)}};
 
         if (i != HTTP_FAILED_LOCAL)
-            metrics_sample_u64(w, labels, 1, http->totals.by_reason[i]);
+            metrics_sample_u64(w, labels, 1, t->by_reason[i]);
     }
-    metrics_family(w, &unsent);
+}
+
+static void write_http_unsent(struct metrics_writer *w, const uint64_t unsent[HTTP_UNSENT_COUNT])
+{
+    static const struct metric_family family =
+        COUNTER("prober_agent_http_probes_unsent_total",
+                "Probes of URLs that measured nothing, by what on this side was the cause.");
+    static const char *const causes[] = {
+#define CAUSE_TEXT(name, text) text,
+        HTTP_UNSENT(CAUSE_TEXT)
+#undef CAUSE_TEXT
+    };
+
+    metrics_family(w, &family);
     for (unsigned i = 0; i < HTTP_UNSENT_COUNT; i++) {
         const struct metric_label labels[] = {{"reason", causes[i]}};
 
-        metrics_sample_u64(w, labels, 1, http->unsent[i]);
+        metrics_sample_u64(w, labels, 1, unsent[i]);
     }
+}
+
+static void write_http(struct metrics_writer *w, const struct agent_stats_http *http)
+{
+    static const struct metric_family
+        scheduled =
+            COUNTER("prober_agent_http_probes_scheduled_total",
+                    "Probes of URLs that were due and have come to an end: made and unsent."),
+        probes = COUNTER("prober_agent_http_probes_total", "Probes of URLs that were made."),
+        targets = GAUGE("prober_agent_http_targets", NULL,
+                        "URLs of the plan by state; unusable: this agent cannot do what their http "
+                        "block asks.");
+    const struct metric_label success[] = {{"result", "success"}},
+                              failed[] = {{"result", "failed"}};
+    const struct metric_label probed[] = {{"state", "probed"}},
+                              unusable[] = {{"state", "unusable"}};
+
+    metrics_family(w, &scheduled);
+    metrics_sample_u64(w, NULL, 0, http_totals_scheduled(&http->totals));
+    metrics_family(w, &probes);
+    metrics_sample_u64(w, success, 1, http->totals.by_reason[HTTP_SUCCEEDED]);
+    metrics_sample_u64(w, failed, 1, http_totals_failed(&http->totals));
+    write_http_failures(w, &http->totals);
+    write_http_unsent(w, http->unsent);
     metrics_family(w, &targets);
     metrics_sample_u64(w, probed, 1, http->targets.planned - http->targets.unusable);
     metrics_sample_u64(w, unusable, 1, http->targets.unusable);
@@ -246,7 +258,7 @@ static void write_http_results(struct metrics_writer *w, const char *boot,
                                const struct probe_totals *totals)
 {
     const struct http_totals *t = &totals->http;
-    const struct result results[] = {{"succeeded", t->by_reason[HTTP_SUCCEEDED]},
+    const struct result results[] = {{"success", t->by_reason[HTTP_SUCCEEDED]},
                                      {"failed", http_totals_failed(t)},
                                      {"unsent", http_totals_unsent(t)}};
 

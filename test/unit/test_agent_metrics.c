@@ -168,15 +168,15 @@ static void probes_of_urls_are_told_by_what_became_of_them(void **state)
     copy = copy_of(s);
     text = exposed(&copy, METRICS_PROMETHEUS);
     expect(text, "prober_agent_http_probes_scheduled_total 16");
-    expect(text, "prober_agent_http_probes_succeeded_total 10");
-    expect(text, "prober_agent_http_probes_failed_total{failed_reason=\"timeout\"} 3");
+    expect(text, "prober_agent_http_probes_total{result=\"success\"} 10");
+    expect(text, "prober_agent_http_failures_total{failed_reason=\"timeout\"} 3");
     expect(text, "prober_agent_http_probes_unsent_total{reason=\"denied\"} 1");
     expect(text, "prober_agent_http_probes_in_flight 5");
     expect(text, "prober_agent_http_targets{state=\"probed\"} 3");
     expect(text, "prober_agent_http_targets{state=\"unusable\"} 1");
     expect(text, "prober_agent_acked_http_probes_total{result=\"failed\"," BOOT "3");
     expect(text, "prober_agent_acked_http_probes_total{result=\"unsent\"," BOOT "3");
-    expect(text, "prober_agent_spool_dropped_http_probes_total{result=\"succeeded\"} 7");
+    expect(text, "prober_agent_spool_dropped_http_probes_total{result=\"success\"} 7");
     assert_null(strstr(text, "failed_reason=\"local_error\""));
     free(text);
 }
