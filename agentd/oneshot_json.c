@@ -25,7 +25,7 @@ void oneshot_json_put_text(struct strbuf *out, const char *text, size_t len)
     strbuf_putc(out, '"');
     for (size_t n; len > 0; text += n, len -= n) {
         n = utf8_decode(text, len, &rune);
-        if (n == 0) {
+        if (n == 0 || rune == 0) {
             strbuf_puts(out, "\\ufffd");
             n = 1;
         } else if (!utf8_is_shown_safely(rune)) {

@@ -20,8 +20,8 @@ void oneshot_json_comma(struct strbuf *out);
 /* The same, and the key with its colon. */
 void oneshot_json_key(struct strbuf *out, const char *key);
 
-/* Append text[len] as a string: what is no UTF-8 becomes U+FFFD, what could forge a line or turn a
- * terminal's text around is escaped. */
+/* Append text[len] as a string: what is no UTF-8 becomes U+FFFD, as does NUL, which many readers refuse;
+ * what could forge a line or turn a terminal's text around is escaped. */
 void oneshot_json_put_text(struct strbuf *out, const char *text, size_t len);
 /* "…", null for NULL. */
 void oneshot_json_put_string(struct strbuf *out, const char *text);

@@ -17,7 +17,7 @@
 #define TIMEOUT_DEFAULT (10 * S)
 
 struct settings {
-    bool help, ipv4, ipv6;
+    bool help, ipv4, ipv6, verbose;
     uint64_t timeout_ns;
     char *config, *prober, *file, *dns_servers, *secrets_dir;
 };
@@ -51,6 +51,11 @@ static const struct option options[] = {
      "Further URLs, one a line; '#' begins a comment. '-' reads stdin.", 0, 0, NULL, 0},
     {"dns", OPTION_STRING, AT(dns_servers), "", TARGETS, "addr[:port]",
      "DNS servers to ask, separated by commas; empty: the system's.", 0, 0, NULL, 0},
+    {"v", OPTION_BOOL, AT(verbose), NULL, OUTPUT, NULL,
+     "Show each hop: addresses, phases, requests and answers with their headers (secrets masked), "
+     "TLS "
+     "and certificates, how the body begins, what went wrong.",
+     0, 0, NULL, 0},
     {"h", OPTION_BOOL, AT(help), NULL, OUTPUT, NULL, "Print this help and exit.", 0, 0, NULL, 0},
     {"help", OPTION_BOOL, AT(help), NULL, OUTPUT, NULL, "The same as -h.", 0, 0, NULL, 0},
 };
@@ -127,6 +132,7 @@ static void add_job(const struct settings *s, struct jobs *jobs,
     jobs->items[jobs->count++] = (struct probe_http_job){
         .target = target,
         .kind = entry->kind,
+        .spec = entry->spec,
         .timeout_ns = timeout_ns ? timeout_ns : TIMEOUT_DEFAULT,
     };
 }
@@ -166,6 +172,7 @@ static int probe(const struct settings *s, const struct jobs *jobs, struct probe
     const struct probe_http_run_config config = {
         .jobs = jobs->items,
         .count = jobs->count,
+        .is_traced = s->verbose,
         .dns_servers = s->dns_servers[0] ? s->dns_servers : NULL,
         .out_fd = STDOUT_FILENO,
         .stop = oneshot_catch_signals(&sleep_mask),

@@ -59,6 +59,7 @@ static enum prober_error add(struct probe_http_entries *entries, struct http_spe
         spec->ip_protocol_fallback = false;
     }
     more[entries->count] = *entry;
+    more[entries->count].spec = spec;
     err = http_kind_create(&more[entries->count].kind, spec, &wanted->means, why);
     if (!err)
         entries->count++;

@@ -19,9 +19,10 @@
 #include "libprober/spec.h"
 
 struct probe_http_entry {
-    struct http_kind *kind;
-    uint64_t timeout_ns;  /* 0: the entry has none */
-    char *const *targets; /* [target_count], its own */
+    const struct http_spec *spec;
+    struct http_kind *kind; /* of the spec */
+    uint64_t timeout_ns;    /* 0: the entry has none */
+    char *const *targets;   /* [target_count], its own */
     size_t target_count;
     int line;
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agentd/oneshot_json.h"
+#include "agentd/probe_http_hops.h"
 #include "libprober/spec.h"
 
 static void put_target(struct strbuf *out, const char *target)
@@ -29,16 +30,21 @@ static void put_version(struct strbuf *out, const char *version)
     oneshot_json_put_string(out, *version ? number : NULL);
 }
 
-static void put_phases(struct strbuf *out, const uint64_t phases_ns[HTTP_PHASE_COUNT])
+static void put_phases(struct strbuf *out, const struct http_result *r)
 {
     oneshot_json_key(out, "phases");
     strbuf_putc(out, '{');
-    for (enum http_phase phase = 0; phase < HTTP_PHASE_COUNT; phase++)
-        oneshot_json_add_seconds(out, http_phase_text(phase), phases_ns[phase]);
+    for (enum http_phase phase = 0; phase < HTTP_PHASE_COUNT; phase++) {
+        if (phase == HTTP_PHASE_RESOLVE && r->is_resolve_skipped)
+            oneshot_json_add_string(out, http_phase_text(phase), NULL);
+        else
+            oneshot_json_add_seconds(out, http_phase_text(phase), r->phases_ns[phase]);
+    }
     strbuf_putc(out, '}');
 }
 
-void probe_http_output_put(struct strbuf *out, const char *target, const struct http_result *r)
+void probe_http_output_put(struct strbuf *out, const char *target, const struct http_result *r,
+                           const struct http_trace *trace, const struct http_spec *spec)
 {
     bool is_answered = r->status != 0;
 
@@ -49,7 +55,7 @@ void probe_http_output_put(struct strbuf *out, const char *target, const struct 
     oneshot_json_add_string(out, "failed_reason", http_reason_text(r->reason));
     oneshot_json_add_number(out, "status_code", is_answered, r->status);
     put_version(out, r->version);
-    put_phases(out, r->phases_ns);
+    put_phases(out, r);
     oneshot_json_add_seconds(out, "duration", r->duration_ns);
     oneshot_json_add_number(out, "ssl_earliest_cert_expiry", r->earliest_cert_expiry != 0,
                             r->earliest_cert_expiry);
@@ -63,5 +69,8 @@ void probe_http_output_put(struct strbuf *out, const char *target, const struct 
     oneshot_json_add_number(out, "content_length", r->content_length >= 0, r->content_length);
     oneshot_json_add_number(out, "body_bytes", is_answered, (int64_t)r->body_decoded);
     oneshot_json_add_number(out, "received_bytes", is_answered, (int64_t)r->body_received);
+    oneshot_json_add_string(out, "error", trace && trace->error ? trace->error : r->trouble);
+    if (trace)
+        probe_http_hops_put(out, trace, spec);
     strbuf_puts(out, "}\n");
 }

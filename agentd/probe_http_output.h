@@ -11,8 +11,8 @@
 #include "common/strbuf.h"
 #include "libprober/http_engine.h"
 
-/* Appends the object of one target, and a newline. */
-void probe_http_output_put(struct strbuf *out, const char *target,
-                           const struct http_result *result);
+/* Appends the object of one target, and a newline. trace: shown too; NULL: none. spec: the probe's. */
+void probe_http_output_put(struct strbuf *out, const char *target, const struct http_result *result,
+                           const struct http_trace *trace, const struct http_spec *spec);
 
 #endif

@@ -14,6 +14,7 @@ struct run;
 struct probing {
     struct run *run;
     const struct probe_http_job *job;
+    struct http_trace *trace; /* NULL: none */
 };
 
 struct run {
@@ -29,24 +30,30 @@ struct run {
 
 static void on_done(void *context, const struct http_result *result)
 {
-    const struct probing *p = context;
+    struct probing *p = context;
     struct run *run = p->run;
 
     if (run->is_over)
         return;
     run->summary->ended++;
     run->summary->succeeded += result->reason == HTTP_SUCCEEDED;
-    probe_http_output_put(&run->out, p->job->target, result);
+    probe_http_output_put(&run->out, p->job->target, result, p->trace, p->job->spec);
+    http_trace_destroy(p->trace);
+    p->trace = NULL;
 }
 
-static void start_next(struct run *run)
+static enum prober_error start_next(struct run *run)
 {
     const struct probe_http_job *job = &run->config->jobs[run->started];
-    struct probing *p = &run->probes[run->started++];
+    struct probing *p = &run->probes[run->started];
 
-    *p = (struct probing){run, job};
-    http_engine_start(run->engine, job->kind, job->target, job->timeout_ns, clock_monotonic_ns(),
-                      on_done, p);
+    *p = (struct probing){run, job, NULL};
+    if (run->config->is_traced && http_trace_create(&p->trace, job->spec))
+        return PROBER_ERR_NOMEM;
+    run->started++;
+    http_engine_start_traced(run->engine, job->kind, job->target, job->timeout_ns,
+                             clock_monotonic_ns(), p->trace, on_done, p);
+    return PROBER_OK;
 }
 
 static enum prober_error probe_all(struct run *run)
@@ -59,7 +66,8 @@ static enum prober_error probe_all(struct run *run)
         bool has_room = http_engine_running(run->engine) < PROBE_HTTP_AT_ONCE;
 
         if (run->started < c->count && has_room && now >= start_ns) {
-            start_next(run);
+            if (start_next(run))
+                return PROBER_ERR_NOMEM;
             start_ns = now + PROBE_HTTP_PACE_NS;
         }
         next = http_engine_step(run->engine, clock_monotonic_ns());
@@ -107,6 +115,8 @@ enum prober_error probe_http_run(const struct probe_http_run_config *config,
     run.is_over = true;
     resolver_destroy(resolver); /* ends lookups, whose probes then end */
     http_engine_destroy(run.engine);
+    for (size_t i = 0; i < run.started; i++)
+        http_trace_destroy(run.probes[i].trace);
     strbuf_free(&run.out);
     free(run.probes);
     return err;

@@ -9,6 +9,7 @@
 #define AGENTD_PROBE_HTTP_RUN_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,12 +22,14 @@
 struct probe_http_job {
     const char *target;
     struct http_kind *kind;
+    const struct http_spec *spec; /* of the kind */
     uint64_t timeout_ns;
 };
 
 struct probe_http_run_config {
     const struct probe_http_job *jobs; /* [count] */
     size_t count;
+    bool is_traced;          /* each result shows the hops */
     const char *dns_servers; /* as in resolver_config; NULL: the system's */
     int out_fd;
     const volatile sig_atomic_t *stop;

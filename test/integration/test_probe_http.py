@@ -1,9 +1,12 @@
 """agentd probe http: its flags, what it prints, and how it ends."""
+import contextlib
+import datetime
 import http.server
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -11,7 +14,8 @@ import pytest
 
 KEYS = {"target", "success", "failed_reason", "status_code", "http_version", "phases", "duration",
         "ssl_earliest_cert_expiry", "last_chain_expiry", "redirects", "tls_version", "address",
-        "dns_answers", "content_length", "body_bytes", "received_bytes"}
+        "dns_answers", "content_length", "body_bytes", "received_bytes", "error"}
+MOVED = {"/moved": "/", "/away": "http://user:url-secret@127.0.0.1:1/", "/to-echo": "/echo"}
 PHASES = ["resolve", "connect", "tls", "processing", "transfer"]
 
 
@@ -24,12 +28,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.is_asked.set()
             self.server.over.wait(60)
             return
-        self.send_response(302 if self.path == "/moved" else 200)
-        if self.path == "/moved":
-            self.send_header("Location", "/")
-        self.send_header("Content-Length", "8")
+        body = b"good day" if self.path != "/echo" else str(self.headers).encode()
+        self.send_response(302 if self.path in MOVED else 200)
+        if self.path in MOVED:
+            self.send_header("Location", MOVED[self.path])
+            self.send_header("Set-Cookie", "sid=cookie-secret; Path=/")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Asked-By", self.headers.get("Authorization", "nobody"))
         self.end_headers()
-        self.wfile.write(b"good day")
+        self.wfile.write(body)
 
     do_GET = do_POST = answer
 
@@ -37,13 +44,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server():
-    """A server on loopback; `url` and `asked` tell of it."""
+@contextlib.contextmanager
+def serving(context=None):
+    """A server on loopback, with TLS when there is an SSLContext; `url` and `asked` tell of it."""
     a_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     a_server.daemon_threads = True
     a_server.asked, a_server.over, a_server.is_asked = [], threading.Event(), threading.Event()
-    a_server.url = f"http://127.0.0.1:{a_server.server_port}"
+    a_server.url = f"http{'s' if context else ''}://127.0.0.1:{a_server.server_port}"
+    if context:
+        a_server.socket = context.wrap_socket(a_server.socket, server_side=True,
+                                              do_handshake_on_connect=False)
+        a_server.handle_error = lambda *_: None  # a client that refuses the certificate
     thread = threading.Thread(target=a_server.serve_forever, args=(0.01,))
     thread.start()
     yield a_server
@@ -51,6 +62,38 @@ def server():
     a_server.shutdown()
     a_server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def server():
+    with serving() as a_server:
+        yield a_server
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A directory with certificate and key of an authority (ca) and of a server (leaf)."""
+    directory = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "9")
+    openssl(*new, "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf")
+    (directory / "names").write_text("subjectAltName=DNS:a.test,IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-extfile", "names", "-out", "leaf.pem", "-days", "3")
+    return directory
+
+
+@pytest.fixture
+def secure_server(certificates):
+    """A server with TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
+    context.set_alpn_protocols(["http/1.1"])
+    with serving(context) as a_server:
+        yield a_server
 
 
 @pytest.fixture
@@ -185,3 +228,102 @@ def test_output_that_nobody_reads_is_told(build, server):
         done = subprocess.run([os.path.join(build, "bin/agentd"), "probe", "http", server.url],
                               check=False, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and "cannot write the results" in done.stderr
+
+
+def verbose(probe, *words, status=0):
+    result, = probe("-v", *words, status=status)
+    assert set(result) == KEYS | {"failed_check", "hops"}
+    return result
+
+
+def test_each_hop_is_shown(probe, server):
+    result = verbose(probe, server.url + "/moved")
+    first, second = result["hops"]
+    assert (first["url"], second["url"]) == (server.url + "/moved", server.url + "/")
+    assert (first["address"], first["addresses"]) == ("127.0.0.1", ["127.0.0.1"])
+    assert first["local_address"].startswith("127.0.0.1:")
+    assert first["began"] == 0 < second["began"] <= result["duration"]
+    assert first["tls"] is first["failure"] is first["error"] is first["phases"]["tls"] is None
+    assert first["requests"][0]["line"] == "GET /moved HTTP/1.1"
+    assert f"Host: 127.0.0.1:{server.server_port}" in first["requests"][0]["headers"]
+    assert first["responses"][0]["line"] == "HTTP/1.1 302 Found"
+    assert {"Location: /", "Set-Cookie: sid=<secret>; Path=/"} <= set(first["responses"][0]["headers"])
+    assert (second["body"], second["body_bytes"]) == ("good day", 8)
+    for phase in ("connect", "processing"):
+        assert sum(hop["phases"][phase] for hop in result["hops"]) == \
+            pytest.approx(result["phases"][phase], abs=2e-6)
+    assert result["failed_check"] is None
+
+
+def test_secrets_are_never_shown(build, server, write):
+    path = write("name: basic, targets: [x], http: {basic_auth: {username: u, password: basic-secret}}",
+                 "name: bearer, targets: [x], http: {bearer_token: bearer-secret, "
+                 "headers: {Cookie: a=cookie-header-secret}, "
+                 "http_headers: {X-Key: {secrets: [header-secret]}}}")
+    host = server.url[len("http://"):]
+    runs = [[*entry, server.url + page] for entry in ([], ["-prober", "basic"], ["-prober", "bearer"])
+            for page in ("/echo", "/to-echo", "/away")]
+    runs += [["-prober", "basic", f"http://user:url-secret@{host}{page}"] for page in ("/echo", "/to-echo")]
+    for words in runs:
+        words = ["-config", path, *words] if "-prober" in words else words
+        done = subprocess.run([os.path.join(build, "bin/agentd"), "probe", "http", "-v", *words],
+                              check=False, capture_output=True, text=True)
+        assert '"hops":[{' in done.stdout
+        assert "-secret" not in done.stdout + done.stderr, words
+    assert len(server.asked) == 3 * (1 + 2 + 1) + (1 + 2)
+
+
+def test_the_check_that_failed_is_named(probe, server, write):
+    path = write("name: body, targets: [x], http: {fail_if_body_matches_regexp: [bad, 'g..d']}",
+                 "name: header, targets: [x], http: {fail_if_header_not_matches: "
+                 "[{header: X-None, regexp: a}]}",
+                 "name: status, targets: [x], http: {valid_status_codes: [201, 404]}")
+
+    def failed_check(name):
+        return verbose(probe, "-config", path, "-prober", name, server.url, status=1)["failed_check"]
+    assert failed_check("body") == {"key": "fail_if_body_matches_regexp", "index": 1, "regexp": "g..d"}
+    assert failed_check("header") == {"key": "fail_if_header_not_matches", "header": "X-None",
+                                      "is_missing": True, "index": 0, "regexp": "a"}
+    assert failed_check("status") == {"key": "valid_status_codes", "wanted": [201, 404]}
+
+
+def test_a_hop_that_fails_says_why(probe, server):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        hop, = verbose(probe, f"http://127.0.0.1:{s.getsockname()[1]}", status=1)["hops"]
+    assert (hop["failure"], hop["error"]) == ("connect_refused", "Connection refused")
+    assert hop["requests"] == [] and hop["phases"]["connect"] is None
+    hop, = verbose(probe, "-timeout", "200ms", server.url + "/silent", status=1)["hops"]
+    assert hop["failure"] == "timeout" and hop["responses"] == []
+    assert hop["requests"][0]["line"] == "GET /silent HTTP/1.1"
+    result = verbose(probe, "http://a:b:c/", status=1)
+    assert result["hops"] == [] and result["error"]
+
+
+def test_tls_is_shown_with_its_certificates(probe, secure_server, certificates, write):
+    ca = json.dumps((certificates / "ca.pem").read_text())
+    path = write(f"name: a, targets: [x], http: {{tls_config: {{ca: {ca}}}}}")
+    result = verbose(probe, "-config", path, "-prober", "a", secure_server.url)
+    hop, = result["hops"]
+    tls = hop["tls"]
+    assert tls["version"] == result["tls_version"] == "TLS 1.3"
+    assert tls["cipher"].startswith("TLS_") and tls["alpn"] == "http/1.1"
+    assert (tls["server_name"], tls["is_verified"], tls["verify_error"]) == ("127.0.0.1", True, None)
+    certificate, = tls["certificates"]
+    assert (certificate["subject"], certificate["issuer"]) == ("CN=leaf", "CN=authority")
+    assert certificate["names"] == ["a.test", "127.0.0.1"]
+    assert certificate["key"] == "EC 256" and len(certificate["sha256"]) == 64
+    expiry = datetime.datetime.fromisoformat(certificate["not_after"].replace("Z", "+00:00"))
+    assert expiry.timestamp() == result["ssl_earliest_cert_expiry"]
+    assert hop["phases"]["tls"] > 0
+
+
+def test_a_certificate_that_is_refused_is_shown_with_the_reason(probe, secure_server):
+    result = verbose(probe, secure_server.url, status=1)
+    hop, = result["hops"]
+    assert result["failed_reason"] == hop["failure"] == "tls_verify_untrusted"
+    assert hop["tls"]["is_verified"] is False
+    assert "issuer certificate" in hop["tls"]["verify_error"]
+    assert hop["tls"]["certificates"][0]["subject"] == "CN=leaf"
+    assert hop["tls"]["version"] is None and hop["requests"] == []
+    assert result["ssl_earliest_cert_expiry"]

@@ -62,6 +62,9 @@ static void urls_are_probed_by_the_defaults(void **state)
     assert_string_equal(fake_probe_http_run.targets, "http://a/ b:8080 ");
     assert_string_equal(fake_probe_http_run.dns_servers, "(system)");
     assert_int_equal(fake_probe_http_run.timeouts_ns[1], 10 * CLOCK_NS_PER_S);
+    assert_false(fake_probe_http_run.is_traced);
+    assert_int_equal(run("-v a"), PROBE_EXIT_OK);
+    assert_true(fake_probe_http_run.is_traced);
 }
 
 static void the_entrys_targets_are_probed_without_urls_alone(void **state)

@@ -30,7 +30,7 @@ static struct strbuf out;
 static const char *put(const char *target, const struct http_result *result)
 {
     strbuf_free(&out);
-    probe_http_output_put(&out, target, result);
+    probe_http_output_put(&out, target, result, NULL, NULL);
     assert_true(strbuf_ok(&out));
     return out.bytes;
 }
@@ -52,15 +52,16 @@ static void a_result_is_one_line_of_json(void **state)
         "\"connect\":1,\"tls\":2,\"processing\":3,\"transfer\":4},\"duration\":11,"
         "\"ssl_earliest_cert_expiry\":1800000000,\"last_chain_expiry\":1900000000,"
         "\"redirects\":2,\"tls_version\":\"TLS 1.3\",\"address\":\"192.0.2.1\","
-        "\"dns_answers\":3,\"content_length\":0,\"body_bytes\":6,\"received_bytes\":5}\n");
+        "\"dns_answers\":3,\"content_length\":0,\"body_bytes\":6,\"received_bytes\":5,"
+        "\"error\":null}\n");
 }
 
 static void what_is_not_known_is_null(void **state)
 {
     static const char *const nulls[] = {
-        "status_code",       "http_version", "ssl_earliest_cert_expiry",
-        "last_chain_expiry", "tls_version",  "address",
-        "content_length",    "body_bytes",   "received_bytes"};
+        "status_code",    "http_version", "ssl_earliest_cert_expiry", "last_chain_expiry",
+        "tls_version",    "address",      "content_length",           "body_bytes",
+        "received_bytes", "error"};
     const struct http_result failed = {.reason = HTTP_FAILED_DNS_NXDOMAIN, .content_length = -1};
     struct json *json = NULL;
 
@@ -71,6 +72,25 @@ static void what_is_not_known_is_null(void **state)
         assert_true(json_is_null(json_get(json, nulls[i])));
     assert_string_equal(json_string(json_get(json, "failed_reason")), "dns_nxdomain");
     json_free(json);
+}
+
+static void a_phase_that_was_skipped_is_null(void **state)
+{
+    struct http_result result = good;
+
+    (void)state;
+    result.is_resolve_skipped = true;
+    assert_non_null(strstr(put("a", &result), "\"resolve\":null,\"connect\":1,"));
+}
+
+static void trouble_on_this_machine_is_told(void **state)
+{
+    struct http_result result = good;
+
+    (void)state;
+    result.reason = HTTP_FAILED_LOCAL;
+    result.trouble = "no such file";
+    assert_non_null(strstr(put("a", &result), "\"error\":\"no such file\"}\n"));
 }
 
 static void versions_read_as_people_write_them(void **state)
@@ -106,6 +126,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_result_is_one_line_of_json, tear_down),
         cmocka_unit_test_teardown(what_is_not_known_is_null, tear_down),
+        cmocka_unit_test_teardown(a_phase_that_was_skipped_is_null, tear_down),
+        cmocka_unit_test_teardown(trouble_on_this_machine_is_told, tear_down),
         cmocka_unit_test_teardown(versions_read_as_people_write_them, tear_down),
         cmocka_unit_test_teardown(user_information_is_not_shown, tear_down),
     };

@@ -76,7 +76,7 @@ static int tear_down(void **state)
 
 static void given_job(struct fixture *f, const char *target, uint64_t timeout_ns)
 {
-    f->jobs[f->config.count++] = (struct probe_http_job){target, f->kind, timeout_ns};
+    f->jobs[f->config.count++] = (struct probe_http_job){target, f->kind, &f->spec, timeout_ns};
 }
 
 /* Runs it; what it printed is a list of objects, to be freed. */
@@ -141,10 +141,31 @@ static void what_runs_when_it_is_stopped_has_no_result(void **state)
     snprintf(silent, sizeof(silent), "%s/silent", http_server_url(f->server));
     given_job(f, silent, 20 * CLOCK_NS_PER_S);
     given_job(f, "http://silent.test/", 20 * CLOCK_NS_PER_S);
+    f->config.is_traced = true;
     stop = 1;
     list = run(f);
     assert_int_equal(json_count(list), 0);
     assert_int_equal(f->summary.ended, 0);
+    json_free(list);
+}
+
+static void each_result_shows_its_hops_when_wanted(void **state)
+{
+    struct fixture *f = *state;
+    const struct json *hops;
+    struct json *list;
+
+    f->config.is_traced = true;
+    given_job(f, "http://a:b:c/", CLOCK_NS_PER_S);
+    given_job(f, http_server_url(f->server), 20 * CLOCK_NS_PER_S);
+    list = run(f);
+    assert_true(json_is_null(json_get(json_at(list, 1), "error")));
+    hops = json_get(json_at(list, 1), "hops");
+    assert_int_equal(json_count(hops), 1);
+    assert_string_equal(json_string(json_get(json_at(hops, 0), "body")), "good day");
+    assert_string_equal(json_string(json_get(json_at(list, 0), "failed_reason")), "bad_url");
+    assert_non_null(json_string(json_get(json_at(list, 0), "error")));
+    assert_int_equal(json_count(json_get(json_at(list, 0), "hops")), 0);
     json_free(list);
 }
 
@@ -188,6 +209,7 @@ int main(void)
         CASE(each_target_is_printed_as_it_ends),
         CASE(more_targets_than_run_at_once_are_all_probed),
         CASE(what_runs_when_it_is_stopped_has_no_result),
+        CASE(each_result_shows_its_hops_when_wanted),
         CASE(a_lookup_may_last_as_long_as_its_probe),
         CASE(output_that_cannot_be_written_is_an_error),
         CASE(name_servers_that_are_none_are_an_error),

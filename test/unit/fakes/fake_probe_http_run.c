@@ -11,6 +11,7 @@ enum prober_error probe_http_run(const struct probe_http_run_config *config,
     struct fake_probe_http_run_state *s = &fake_probe_http_run;
 
     s->calls++;
+    s->is_traced = config->is_traced;
     snprintf(s->dns_servers, sizeof(s->dns_servers), "%s",
              config->dns_servers ? config->dns_servers : "(system)");
     s->targets[0] = 0;

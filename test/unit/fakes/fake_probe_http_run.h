@@ -11,6 +11,7 @@ struct fake_probe_http_run_state {
     size_t unended;        /* probes that are interrupted */
     size_t failed;
     unsigned calls;
+    bool is_traced;           /* the last call was */
     char dns_servers[64];     /* of the last call; "(system)" for NULL */
     char targets[256];        /* of the last call, a blank after each */
     uint64_t timeouts_ns[16]; /* of the last call's jobs */
