@@ -19,10 +19,13 @@ struct probe {
     struct http_course course;
     struct http_transfer *transfer;
     struct http_result result;
-    struct http_trace *trace; /* NULL: nobody wants to know */
+    struct http_trace *trace;              /* NULL: nobody wants to know */
+    const struct http_proxy_server *proxy; /* of this hop; NULL: none */
+    struct prober_addr proxy_address;
     uint64_t started_ns, deadline_ns, lookup_ns;
-    size_t place; /* in the engine's heap */
-    bool is_looking_up, is_in_set;
+    uint64_t proxy_lookup_ns; /* how long the lookup of the proxy's name took */
+    size_t place;             /* in the engine's heap */
+    bool is_looking_up, is_proxy_sought, is_in_set;
     http_done done; /* NULL once it was called */
     void *context;
 };
@@ -127,6 +130,8 @@ static void ask(struct probe *p)
     const struct http_hop hop = {
         .url = &p->course.url,
         .address = p->result.address,
+        .proxy = p->proxy,
+        .proxy_address = p->proxy_address,
         .method = p->course.method,
         .has_body = p->course.has_body,
         .host = p->course.host,
@@ -151,6 +156,67 @@ static void ask(struct probe *p)
         finish(p, HTTP_FAILED_LOCAL);
 }
 
+static bool is_permitted(struct probe *p, const struct prober_addr *address)
+{
+    struct http_engine *e = p->engine;
+
+    if (!e->permits || e->permits(e->permits_context, address))
+        return true;
+    p->result.trouble = "the address is not permitted";
+    finish(p, HTTP_FAILED_LOCAL);
+    return false;
+}
+
+/* Ends a lookup; false when nobody waits for it any more. */
+static bool has_looked_up(struct probe *p)
+{
+    p->is_looking_up = false;
+    if (p->done)
+        return true;
+    free_probe(p);
+    return false;
+}
+
+static void on_address_of_proxy(void *context, const struct resolver_answer *answer)
+{
+    struct probe *p = context;
+
+    if (!has_looked_up(p))
+        return;
+    p->proxy_lookup_ns = answer->elapsed_ns;
+    p->proxy_address = answer->address;
+    if (answer->status != RESOLVER_OK) {
+        p->result.trouble = "the proxy's name has no address";
+        finish(p, answer->status == RESOLVER_CANCELLED ? HTTP_FAILED_LOCAL : HTTP_FAILED_PROXY);
+    } else if (is_permitted(p, &p->proxy_address)) {
+        ask(p);
+    }
+}
+
+static void look_up(struct probe *p, const char *name, bool strict, resolver_done done)
+{
+    p->is_looking_up = true;
+    p->lookup_ns = clock_monotonic_ns();
+    resolver_lookup(p->engine->resolver, name, p->kit->spec->preferred_family, strict, p->lookup_ns,
+                    done, p);
+}
+
+/* Goes on with all that is known about the target. */
+static void approach(struct probe *p)
+{
+    p->is_proxy_sought = p->proxy != NULL;
+    if (p->proxy)
+        look_up(p, p->proxy->host, false, on_address_of_proxy);
+    else
+        ask(p);
+}
+
+static enum http_proxy_choice choose_proxy(struct probe *p, const struct prober_addr *address)
+{
+    p->proxy = NULL;
+    return http_proxies_choose(p->kit->proxies, &p->course.url, address, &p->proxy);
+}
+
 static void on_address(void *context, const struct resolver_answer *answer)
 {
     static const enum http_reason reasons[RESOLVER_STATUS_COUNT] = {
@@ -164,11 +230,8 @@ static void on_address(void *context, const struct resolver_answer *answer)
     };
     struct probe *p = context;
 
-    p->is_looking_up = false;
-    if (!p->done) {
-        free_probe(p);
+    if (!has_looked_up(p))
         return;
-    }
     http_trace_lookup(p->trace, answer);
     p->result.phases_ns[HTTP_PHASE_RESOLVE] += answer->elapsed_ns;
     if (answer->status != RESOLVER_OK) {
@@ -178,12 +241,9 @@ static void on_address(void *context, const struct resolver_answer *answer)
     p->result.address = answer->address;
     if (p->result.redirects == 0)
         p->result.dns_answers = answer->count;
-    if (p->engine->permits && !p->engine->permits(p->engine->permits_context, &answer->address)) {
-        p->result.trouble = "the address is not permitted";
-        finish(p, HTTP_FAILED_LOCAL);
-    } else {
-        ask(p);
-    }
+    choose_proxy(p, &answer->address);
+    if (is_permitted(p, &answer->address))
+        approach(p);
 }
 
 /* What is told of the last hop alone: until it has answered, nothing. */
@@ -197,17 +257,27 @@ static void forget_hop(struct http_result *r)
     r->earliest_cert_expiry = r->last_chain_expiry = 0;
 }
 
-static void look_up(struct probe *p)
+/* Begins a hop. Through a proxy, the name is looked up here for the first hop alone, and not even then
+ * if the spec says so: the proxy does it. */
+static void begin_hop(struct probe *p)
 {
     const struct http_spec *spec = p->kit->spec;
+    bool is_first = p->result.redirects == 0;
 
     forget_hop(&p->result);
     memset(&p->result.address, 0, sizeof(p->result.address));
-    p->is_looking_up = true;
-    p->lookup_ns = clock_monotonic_ns();
-    http_trace_begin_hop(p->trace, &p->course.url, p->lookup_ns);
-    resolver_lookup(p->engine->resolver, p->course.url.host, spec->preferred_family,
-                    !spec->ip_protocol_fallback, p->lookup_ns, on_address, p);
+    http_trace_begin_hop(p->trace, &p->course.url, clock_monotonic_ns());
+    p->proxy_lookup_ns = 0;
+    p->is_proxy_sought = false;
+    if (choose_proxy(p, NULL) == HTTP_PROXY_REFUSED) {
+        p->result.trouble = "HTTP_PROXY is not taken from an environment with REQUEST_METHOD";
+        finish(p, HTTP_FAILED_PROXY);
+    } else if (p->proxy && (!is_first || spec->skip_resolve_phase_with_proxy)) {
+        p->result.is_resolve_skipped = p->result.is_resolve_skipped || is_first;
+        approach(p);
+    } else {
+        look_up(p, p->course.url.host, !spec->ip_protocol_fallback, on_address);
+    }
 }
 
 /* Takes over what the hop measured. */
@@ -215,7 +285,8 @@ static void take_hop(struct probe *p, const struct http_hop_result *hop)
 {
     struct http_result *r = &p->result;
 
-    r->phases_ns[HTTP_PHASE_CONNECT] += hop->connect_ns;
+    if (hop->connect_ns > 0) /* the way to the proxy begins with its name */
+        r->phases_ns[HTTP_PHASE_CONNECT] += hop->connect_ns + p->proxy_lookup_ns;
     r->phases_ns[HTTP_PHASE_TLS] += hop->tls_ns;
     r->phases_ns[HTTP_PHASE_PROCESSING] += hop->processing_ns;
     r->phases_ns[HTTP_PHASE_TRANSFER] = hop->transfer_ns;
@@ -227,6 +298,7 @@ static void take_hop(struct probe *p, const struct http_hop_result *hop)
     r->body_decoded = hop->body_decoded;
     r->earliest_cert_expiry = hop->tls->earliest_expiry;
     r->last_chain_expiry = hop->tls->last_chain_expiry;
+    r->trouble = hop->trouble;
     if (hop->location)
         r->redirects++;
 }
@@ -243,7 +315,7 @@ static void follow(struct probe *p, const struct http_hop_result *hop)
         finish(p, HTTP_FAILED_BAD_REDIRECT);
         return;
     }
-    look_up(p);
+    begin_hop(p);
 }
 
 static void judge(struct probe *p, struct http_hop_result *hop)
@@ -279,6 +351,11 @@ static void expire(struct probe *p, uint64_t now_ns)
         http_transfer_expire(p->transfer, now_ns, &hop);
         take_hop(p, &hop);
         judge(p, &hop);
+        return;
+    }
+    if (p->is_proxy_sought) {
+        p->result.trouble = "the proxy's name was not resolved in time";
+        finish(p, HTTP_FAILED_PROXY);
         return;
     }
     p->result.phases_ns[HTTP_PHASE_RESOLVE] += now_ns - p->lookup_ns;
@@ -408,7 +485,7 @@ void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, con
     else if (!p->kit || !add_probe(e, p))
         refuse(p, HTTP_FAILED_LOCAL);
     else
-        look_up(p);
+        begin_hop(p);
 }
 
 size_t http_engine_running(const struct http_engine *e)

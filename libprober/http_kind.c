@@ -20,7 +20,8 @@ struct http_kind {
     char *secrets_dir;
     struct http_judge *judge;
     struct http_tls_trust *trust; /* of the kits that have none of their own; or NULL */
-    struct own_kit *kit;          /* the latest; NULL: not made, as `why` says */
+    struct http_proxies *proxies;
+    struct own_kit *kit; /* the latest; NULL: not made, as `why` says */
     struct prober_failure why;
     bool has_files, has_looked;
     uint64_t looked_ns;
@@ -32,7 +33,6 @@ static const char *unsupported_key(const struct http_spec *s)
         bool is_given;
         const char *key;
     } table[] = {
-        {s->proxy.url || s->proxy.from_environment, "a proxy"},
         {s->oauth2 != NULL, "oauth2"},
     };
 
@@ -59,7 +59,7 @@ static enum prober_error fill(struct http_kind *k, struct own_kit *kit)
     struct prober_failure own;
     enum prober_error err = PROBER_OK;
 
-    kit->shown = (struct http_kit){k->spec, k->judge, k->trust};
+    kit->shown = (struct http_kit){k->spec, k->judge, k->trust, k->proxies};
     if (kit->filled)
         kit->shown.spec = http_filled_spec(kit->filled);
     if (tls->ca_file && !tls->insecure_skip_verify) {
@@ -133,7 +133,9 @@ static enum prober_error prepare(struct http_kind *k, const struct http_means *m
         if (!k->secrets_dir)
             return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     }
-    err = http_judge_create(&k->judge, k->spec, why);
+    err = http_proxies_create(&k->proxies, &k->spec->proxy, means->environment, why);
+    if (!err)
+        err = http_judge_create(&k->judge, k->spec, why);
     if (!err && !tls->insecure_skip_verify && !tls->ca_file)
         err = means->roots && !tls->ca ? http_tls_roots_trust(means->roots, &k->trust, why)
                                        : http_tls_trust_create(&k->trust, tls->ca, why);
@@ -173,6 +175,7 @@ void http_kind_destroy(struct http_kind *k)
     let_go(k->kit);
     http_judge_destroy(k->judge);
     http_tls_trust_destroy(k->trust);
+    http_proxies_destroy(k->proxies);
     free(k->secrets_dir);
     free(k);
 }

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "libprober/http_judge.h"
+#include "libprober/http_proxy.h"
 #include "libprober/http_spec.h"
 #include "libprober/http_tls.h"
 
@@ -34,9 +35,9 @@ struct http_means {
 
 struct http_kind;
 
-/* means: copied; NULL: none. Errors: PROBER_ERR_UNSUPPORTED for proxies, oauth2, and files without a
- * directory for them; PROBER_ERR_DENIED for files elsewhere; PROBER_ERR_SYNTAX (regexp, ca),
- * PROBER_ERR_NOMEM. Files are not looked at yet. */
+/* means: copied; NULL: none. Errors: PROBER_ERR_UNSUPPORTED for oauth2, and for files without a
+ * directory for them; PROBER_ERR_DENIED for files elsewhere; PROBER_ERR_SYNTAX (regexp, ca); as
+ * http_proxies_create; PROBER_ERR_NOMEM. Files are not looked at yet. */
 enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
                                    const struct http_means *means, struct prober_failure *why);
 /* No probe of the kind may be running. NULL is fine. */
@@ -47,6 +48,7 @@ struct http_kit {
     const struct http_spec *spec; /* without files: see http_filled.h */
     const struct http_judge *judge;
     const struct http_tls_trust *trust; /* NULL: nothing is verified */
+    const struct http_proxies *proxies; /* NULL: there are none */
 };
 
 /* The kit of a probe that begins at now_ns (monotonic), to be let go of by it; NULL when there is none,

@@ -12,11 +12,13 @@
 #include "common/version.h"
 #include "libprober/http_body.h"
 #include "libprober/http_head.h"
+#include "libprober/http_way.h"
 
 struct http_transfer {
     const struct http_spec *spec;
     CURL *easy;
-    struct curl_slist *lines, *connect_to;
+    struct curl_slist *lines;
+    struct http_way way;
     struct http_tls_session tls;
     struct http_head head;
     struct http_body *body;
@@ -39,6 +41,12 @@ static const char *location_of(const struct http_transfer *t)
     return http_head_location(&t->head);
 }
 
+/* True as long as what comes is not from the server, nor a proxy's answer in its place. */
+static bool is_on_the_way(const struct http_transfer *t)
+{
+    return t->way.proxy && !http_way_is_open(&t->way, t->easy, &t->tls);
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
     struct http_transfer *t = context;
@@ -46,6 +54,8 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     bool was_whole = t->head.is_whole;
 
     http_trace_response(t->trace, bytes, size * count);
+    if (is_on_the_way(t)) /* what the proxy says to CONNECT */
+        return size * count;
     if (!http_head_take(&t->head, bytes, size * count))
         return 0;
     if (t->head.is_whole && !was_whole) {
@@ -70,7 +80,7 @@ static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *context)
     struct http_transfer *t = context;
 
     (void)easy;
-    http_tls_attach(&t->tls, ssl_ctx);
+    http_tls_attach(http_way_session(&t->way, &t->tls), ssl_ctx);
     return CURLE_OK;
 }
 
@@ -83,7 +93,8 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     if (type != CURLINFO_HEADER_OUT)
         return 0;
     http_trace_request(t->trace, bytes, len);
-    if (t->is_tls && curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info)
+    if (t->tls.started_ns > 0 && curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK &&
+        info)
         http_tls_trace(&t->tls, info->internals);
     return 0;
 }
@@ -257,33 +268,12 @@ static void set_method(struct http_transfer *t, const struct http_hop *hop)
     curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, hop->method);
 }
 
-/* The URL names whom TLS expects; where to connect, and what to say, is told apart from it. */
-static bool set_destination(struct http_transfer *t, const struct http_hop *hop)
-{
-    char text[2 * PROBER_HOST_MAX], address[PROBER_ADDR_TEXT_MAX];
-    bool literal = strchr(hop->tls_name, ':') != NULL;
-
-    snprintf(text, sizeof(text), "%s://%s%s%s:%u/", hop->url->tls ? "https" : "http",
-             literal ? "[" : "", hop->tls_name, literal ? "]" : "", hop->url->port);
-    curl_easy_setopt(t->easy, CURLOPT_URL, text);
-    curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, hop->url->path);
-    prober_addr_format(&hop->address, address);
-    snprintf(text, sizeof(text),
-             hop->address.family == PROBER_FAMILY_IPV6 ? "::[%s]:%u" : "::%s:%u", address,
-             hop->url->port);
-    if (!add(&t->connect_to, text))
-        return false;
-    curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, t->connect_to);
-    return true;
-}
-
 static void forget_hop(struct http_transfer *t)
 {
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, NULL);
     curl_slist_free_all(t->lines);
-    curl_slist_free_all(t->connect_to);
-    t->lines = t->connect_to = NULL;
+    t->lines = NULL;
+    http_way_clear(&t->way, t->easy);
     http_head_clear(&t->head);
     http_body_destroy(t->body);
     t->body = NULL;
@@ -321,7 +311,7 @@ enum prober_error http_transfer_prepare(struct http_transfer *t, const struct ht
                                   .allows_old = least == HTTP_TLS_1_0 || least == HTTP_TLS_1_1};
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, context);
     set_method(t, hop);
-    if (!set_lines(t, hop) || !set_destination(t, hop))
+    if (!set_lines(t, hop) || !http_way_set(&t->way, t->easy, hop, t->spec, &t->tls))
         return PROBER_ERR_NOMEM;
     return http_body_create(&t->body, &body);
 }
@@ -352,7 +342,8 @@ static uint64_t between(uint64_t from, uint64_t to)
     return from > 0 && to > from ? to - from : 0;
 }
 
-/* libcurl forgets when the connection was there once TLS failed: we noted it ourselves. */
+/* libcurl forgets when the connection was there once TLS failed: we noted it ourselves. Through a proxy
+ * it is there when the way is open. */
 static void take_times(const struct http_transfer *t, uint64_t total_ns,
                        struct http_hop_result *out)
 {
@@ -360,7 +351,9 @@ static void take_times(const struct http_transfer *t, uint64_t total_ns,
     uint64_t secured = time_of(t, CURLINFO_APPCONNECT_TIME_T);
     uint64_t first = time_of(t, CURLINFO_STARTTRANSFER_TIME_T);
 
-    if (connected == 0 && t->tls.started_ns > 0)
+    if (t->way.proxy && !t->is_tls)
+        connected = time_of(t, CURLINFO_PRETRANSFER_TIME_T);
+    else if (t->way.proxy || (connected == 0 && t->tls.started_ns > 0))
         connected = between(t->started_ns, t->tls.started_ns);
     out->connect_ns = connected;
     out->tls_ns = t->is_tls ? between(connected, secured) : 0;
@@ -413,16 +406,17 @@ static enum http_reason reason_of_connect(const struct http_transfer *t)
         {ENOMEM, HTTP_FAILED_LOCAL},
         {EADDRNOTAVAIL, HTTP_FAILED_LOCAL},
     };
+    enum http_reason reason = HTTP_FAILED_CONNECT_UNREACHABLE;
     long number = t->socket_errno;
 
     if (number == 0)
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
-    if (number == ECONNRESET) /* it was there, and reset before we looked */
+    if (number == ECONNRESET && !t->way.proxy) /* it was there, and reset before we looked */
         return t->is_tls ? HTTP_FAILED_TLS_HANDSHAKE : HTTP_FAILED_NO_RESPONSE;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (table[i].number == number)
-            return table[i].reason;
-    return HTTP_FAILED_CONNECT_UNREACHABLE;
+            reason = table[i].reason;
+    return t->way.proxy && reason != HTTP_FAILED_LOCAL ? HTTP_FAILED_PROXY : reason;
 }
 
 static bool has_failed_in_tls(const struct http_transfer *t, CURLcode code)
@@ -445,7 +439,7 @@ static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode c
 {
     if (is_out_of_memory(t, code) || code == CURLE_FAILED_INIT)
         return HTTP_FAILED_LOCAL;
-    if (code == CURLE_COULDNT_CONNECT)
+    if (code == CURLE_COULDNT_CONNECT || is_on_the_way(t))
         return reason_of_connect(t);
     if (t->head.is_whole)
         return HTTP_FAILED_TRUNCATED;
@@ -514,6 +508,8 @@ static const char *error_of(const struct http_transfer *t, CURLcode code)
 void http_transfer_end(struct http_transfer *t, int code, struct http_hop_result *out)
 {
     *out = (struct http_hop_result){.fault = reason_of(t, (CURLcode)code)};
+    if (out->fault == HTTP_FAILED_PROXY)
+        out->trouble = t->error;
     take_times(t, time_of(t, CURLINFO_TOTAL_TIME_T), out);
     take_reply(t, out);
     if (t->trace)
@@ -527,6 +523,10 @@ void http_transfer_expire(struct http_transfer *t, uint64_t now_ns, struct http_
     *out = (struct http_hop_result){
         .fault = connected ? HTTP_FAILED_TIMEOUT : HTTP_FAILED_CONNECT_TIMEOUT,
     };
+    if (is_on_the_way(t)) {
+        out->fault = HTTP_FAILED_PROXY;
+        out->trouble = "there was no way through the proxy in time";
+    }
     take_times(t, between(t->started_ns, now_ns), out);
     take_reply(t, out);
     if (t->trace)
@@ -538,6 +538,7 @@ void http_transfer_destroy(struct http_transfer *t)
     if (!t)
         return;
     forget_hop(t);
+    http_way_free(&t->way, t->easy);
     curl_easy_cleanup(t->easy);
     free(t);
 }

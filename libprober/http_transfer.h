@@ -16,6 +16,7 @@
 #include "common/addr.h"
 #include "common/error.h"
 #include "libprober/http_judge.h"
+#include "libprober/http_proxy.h"
 #include "libprober/http_spec.h"
 #include "libprober/http_tls.h"
 #include "libprober/http_trace.h"
@@ -23,10 +24,12 @@
 
 struct http_transfer;
 
-/* What is asked. All is copied but tls_name, which must stay until the next hop. */
+/* What is asked. All is copied but tls_name and proxy, which must stay until the next hop. */
 struct http_hop {
     const struct http_url *url;
-    struct prober_addr address;
+    struct prober_addr address;            /* NONE, with a proxy: it looks the name up */
+    const struct http_proxy_server *proxy; /* NULL: straight there */
+    struct prober_addr proxy_address;
     const char *method;
     bool has_body;              /* the spec's */
     const char *host;           /* the Host header */
@@ -40,6 +43,7 @@ struct http_hop_result {
     enum http_reason fault; /* what kept the answer from being read whole */
     bool has_head;          /* the head came whole: the reply is valid */
     struct http_reply reply;
+    const char *trouble;  /* what was wrong on the way through the proxy; NULL: nothing */
     const char *location; /* of a redirect, whose body is not read; else NULL */
     uint64_t connect_ns, tls_ns, processing_ns, transfer_ns;
     int64_t content_length; /* as the answer says; -1: it does not */

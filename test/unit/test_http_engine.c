@@ -539,9 +539,9 @@ static void keys_that_are_not_honoured_are_refused(void **state)
     struct http_kind *kind = NULL;
     struct prober_failure why;
 
-    f->spec.proxy.url = "http://127.0.0.1:1";
+    f->spec.oauth2 = &(struct http_oauth2){.client_id = "me"};
     assert_int_equal(http_kind_create(&kind, &f->spec, NULL, &why), PROBER_ERR_UNSUPPORTED);
-    assert_non_null(strstr(why.text, "proxy"));
+    assert_non_null(strstr(why.text, "oauth2"));
     assert_null(kind);
 }
 

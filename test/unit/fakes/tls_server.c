@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "relay.h"
+
 #define DAY (24 * 60 * 60)
 
 struct tls_server {
@@ -25,7 +27,7 @@ struct tls_server {
     int64_t ca_expiry, leaf_expiry;
     int listener, stop, stopped;
     int held; /* the silent connection; -1: none */
-    char port[8], ca_pem[4096], leaf_pem[4096], key_pem[4096], asked[256];
+    char port[8], ca_pem[4096], leaf_pem[4096], key_pem[4096], asked[256], last[8192];
     pthread_t thread;
 };
 
@@ -133,6 +135,26 @@ static void make_context(struct tls_server *s)
         SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }
 
+static long read_tls(void *ssl, char *bytes, size_t len)
+{
+    return SSL_read(ssl, bytes, (int)len);
+}
+
+static long write_tls(void *ssl, const char *bytes, size_t len)
+{
+    return SSL_write(ssl, bytes, (int)len);
+}
+
+static void forward(struct tls_server *s, SSL *ssl)
+{
+    int fd = relay_connect(s->config.forwards_to);
+
+    SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
+    relay_run((struct relay_end){SSL_get_fd(ssl), read_tls, write_tls, ssl}, relay_socket(&fd),
+              s->stopped);
+    close(fd);
+}
+
 static void talk(struct tls_server *s, SSL *ssl)
 {
     const char *answer =
@@ -149,11 +171,16 @@ static void talk(struct tls_server *s, SSL *ssl)
     }
     asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     snprintf(s->asked, sizeof(s->asked), "%s", asked ? asked : "");
+    if (s->config.forwards_to) {
+        forward(s, ssl);
+        return;
+    }
     while (n > 0 && !strstr(request, "\r\n\r\n")) {
         n = SSL_read(ssl, request + len, (int)sizeof(request) - 1 - len);
         len += n > 0 ? n : 0;
         request[len] = 0;
     }
+    memcpy(s->last, request, sizeof(s->last));
     if (n > 0) {
         SSL_write(ssl, answer, (int)strlen(answer));
         SSL_shutdown(ssl);
@@ -251,6 +278,11 @@ int64_t tls_server_ca_expiry(const struct tls_server *s)
 const char *tls_server_asked_name(const struct tls_server *s)
 {
     return s->asked;
+}
+
+const char *tls_server_last(const struct tls_server *s)
+{
+    return s->last;
 }
 
 void tls_server_stop(struct tls_server *s)

@@ -22,6 +22,8 @@ struct tls_server_config {
     int newest;             /* minor version: 1 for TLS 1.1, …; 0: any */
     bool asks_for_client;   /* and refuses one without a certificate of its authority */
     const char *answer;     /* all of it; NULL: 200 "safe" */
+    const char
+        *forwards_to; /* a port on loopback: what comes is sent there; NULL: answers itself */
     enum tls_behaviour behaviour;
 };
 
@@ -40,6 +42,8 @@ int64_t tls_server_leaf_expiry(const struct tls_server *s);
 int64_t tls_server_ca_expiry(const struct tls_server *s);
 /* The name that the last client asked for, "" for none; call it when no handshake is under way. */
 const char *tls_server_asked_name(const struct tls_server *s);
+/* The head of the last request; call it when none is under way. */
+const char *tls_server_last(const struct tls_server *s);
 void tls_server_stop(struct tls_server *s);
 
 #endif
