@@ -3,9 +3,9 @@
  *
  * Purpose    bench_http_engine [-block YAML] [-stuck URL COUNT] URL COUNT RATE probes URL/0 … URL/999 in
  *            turn, COUNT probes in all, RATE a second (0: 100 at a time, as fast as they go), with the
- *            settings of an http block, while COUNT probes of -stuck run beside them for ever. Prints
- *            one line of `name value` pairs: CPU of the whole process, times of the probes that
- *            succeeded.
+ *            settings of an http block, while COUNT targets of -stuck are probed beside them, each once
+ *            a second with a timeout of a second. Prints one line of `name value` pairs: CPU of the
+ *            whole process, times of the probes that succeeded.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -25,11 +25,10 @@ struct bench {
     struct http_engine *engine;
     struct http_kind *kind;
     const char *url, *stuck_url;
-    size_t count, started, ended, succeeded, stuck_ended;
+    size_t count, started, ended, succeeded, stuck_started, stuck_ended;
     uint64_t *times[HTTP_PHASE_COUNT]; /* [succeeded] */
     uint64_t late_ns;                  /* the latest that a probe was started */
     enum http_reason reason;           /* of a probe that failed */
-    bool is_over;
 };
 
 static void on_done(void *context, const struct http_result *result)
@@ -54,23 +53,19 @@ static void start(struct bench *b)
     http_engine_start(b->engine, b->kind, url, TIMEOUT_NS, clock_monotonic_ns(), on_done, b);
 }
 
-static void on_stuck(void *context, const struct http_result *result);
-
-static void start_stuck(struct bench *b, uint64_t timeout_ns)
-{
-    http_engine_start(b->engine, b->kind, b->stuck_url, timeout_ns, clock_monotonic_ns(), on_stuck,
-                      b);
-}
-
-/* Those that are stuck begin anew when their time is up, as probes at an interval do. */
 static void on_stuck(void *context, const struct http_result *result)
 {
     struct bench *b = context;
 
     (void)result;
     b->stuck_ended++;
-    if (!b->is_over)
-        start_stuck(b, CLOCK_NS_PER_S);
+}
+
+static void start_stuck(struct bench *b)
+{
+    b->stuck_started++;
+    http_engine_start(b->engine, b->kind, b->stuck_url, CLOCK_NS_PER_S, clock_monotonic_ns(),
+                      on_stuck, b);
 }
 
 static void wait_until(struct bench *b, uint64_t ns)
@@ -88,24 +83,41 @@ static void wait_until(struct bench *b, uint64_t ns)
     ppoll(&fd, 1, &left, NULL);
 }
 
-static void run(struct bench *b, uint64_t rate)
+/* Starts what is due; returns when the next is. */
+static uint64_t start_due(struct bench *b, uint64_t began, uint64_t gap)
 {
-    uint64_t began = clock_monotonic_ns(), gap = rate ? CLOCK_NS_PER_S / rate : 0;
+    uint64_t due = UINT64_MAX, now = clock_monotonic_ns();
+
+    for (; b->started < b->count; start(b)) {
+        due = began + b->started * gap;
+        if (due > now)
+            break;
+        if (gap == 0 && b->started - b->ended >= AT_ONCE) {
+            due = UINT64_MAX;
+            break;
+        }
+        if (gap && now - due > b->late_ns)
+            b->late_ns = now - due;
+        due = UINT64_MAX;
+    }
+    return due;
+}
+
+/* The stuck ones begin two seconds before the others: when these begin, all of those are open. */
+static void run(struct bench *b, uint64_t rate, uint64_t stuck)
+{
+    uint64_t now = clock_monotonic_ns(), stuck_due = stuck ? now : UINT64_MAX;
+    uint64_t began = now + (stuck ? 2 * CLOCK_NS_PER_S : 0), gap = rate ? CLOCK_NS_PER_S / rate : 0;
 
     while (b->ended < b->count) {
-        uint64_t due = UINT64_MAX, now = clock_monotonic_ns();
+        uint64_t due = start_due(b, began, gap);
 
-        while (b->started < b->count) {
-            due = began + b->started * gap;
-            if (due > now || (rate == 0 && b->started - b->ended >= AT_ONCE))
-                break;
-            if (rate && now - due > b->late_ns)
-                b->late_ns = now - due;
-            start(b);
-        }
-        wait_until(b, b->started < b->count && rate ? due : now + CLOCK_NS_PER_S);
+        for (now = clock_monotonic_ns(); stuck_due <= now; stuck_due += CLOCK_NS_PER_S / stuck)
+            start_stuck(b);
+        if (due > now + CLOCK_NS_PER_S)
+            due = now + CLOCK_NS_PER_S;
+        wait_until(b, due < stuck_due ? due : stuck_due);
     }
-    b->is_over = true;
 }
 
 static int compare(const void *a, const void *b)
@@ -190,10 +202,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", why.text);
         return 1;
     }
-    for (size_t i = 0; i < stuck; i++)
-        start_stuck(&b, CLOCK_NS_PER_S + i * CLOCK_NS_PER_S / stuck);
     began = clock_monotonic_ns();
-    run(&b, strtoul(argv[3], NULL, 10));
+    run(&b, strtoul(argv[3], NULL, 10), stuck);
     report(&b, (double)(clock_monotonic_ns() - began) / 1e9);
     resolver_destroy(resolver);
     http_engine_destroy(b.engine);

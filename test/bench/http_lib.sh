@@ -45,8 +45,8 @@ make_certificates() {
     cat "$dir/leaf.pem" "$dir/intermediate.pem" >"$dir/chain.pem"
 }
 
-# start_nginx: sets $plain and $https, URLs of servers that answer at once, of which those below /stuck
-# never answer; $https speaks HTTP/2 too. What is in $dir/files is below /files.
+# start_nginx [PRIORITY]: sets $plain and $https, URLs of servers that answer at once, of which those below /stuck
+# never answer; with a PRIORITY it is a real-time process. $https speaks HTTP/2 too. What is in $dir/files is below /files.
 start_nginx() {
     local ports
 
@@ -81,7 +81,7 @@ http {
     }
 }
 CONF
-    nginx -e "$dir/error.log" -c "$dir/nginx.conf" &
+    ${1:+chrt -f "$1"} nginx -e "$dir/error.log" -c "$dir/nginx.conf" &
     started+=($!)
     await "${ports[0]}"
 }
