@@ -284,23 +284,12 @@ static void get_http(struct web_exchange *x, void *context)
 
 /* ---- targets ---- */
 
-static struct json *target_json(const struct plan_entry *e, const char *text)
-{
-    struct strbuf shown = STRBUF_INIT;
-    struct json *value;
-
-    probe_target_put(&shown, e->kind, text);
-    value = strbuf_ok(&shown) ? json_new_string(shown.bytes) : NULL;
-    strbuf_free(&shown);
-    return value;
-}
-
 static struct json *entry_json(const struct plan_entry *e)
 {
     struct json *object = json_object(), *targets = json_array();
 
     for (size_t i = 0; i < e->target_count; i++)
-        json_append(targets, target_json(e, e->targets[i].text));
+        json_append(targets, json_new_string(e->targets[i].shown));
     json_add_string(object, "prober_type", probe_kind_name(e->kind));
     json_add(object, "targets", targets);
     return object;

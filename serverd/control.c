@@ -133,18 +133,11 @@ static void tell_withheld(struct control *c, const struct plan *plan)
 
 static void tell_shadowed(const struct plan *plan, const struct plan *before)
 {
-    const struct plan_entry *e = plan->shadowed_entry;
-    struct strbuf target = STRBUF_INIT;
-
-    if (!plan->shadowed || (before && before->shadowed == plan->shadowed))
-        return;
-    probe_target_put(&target, e->kind, plan->shadowed_target);
-    if (strbuf_ok(&target))
+    if (plan->shadowed && (!before || before->shadowed != plan->shadowed))
         log_warn("targets are in several entries of one region with different settings: each agent "
                  "probes them as the first of its entries says, for their results are one series",
-                 LOG_U("targets", plan->shadowed), LOG_S("first", target.bytes),
-                 LOG_U("line", (uint64_t)e->line));
-    strbuf_free(&target);
+                 LOG_U("targets", plan->shadowed), LOG_S("first", plan->shadowed_target),
+                 LOG_U("line", (uint64_t)plan->shadowed_entry->line));
 }
 
 static void tell_refused(const struct plan *plan, const struct plan *before)

@@ -172,7 +172,7 @@ static enum prober_error discover(struct plan_block *b, const struct probe_spec 
             struct plan_target *t = &e->targets[e->target_count];
 
             t->address = agents[i].addresses[k];
-            t->text = keep_text(b, prober_addr_format(&t->address, text));
+            t->text = t->shown = keep_text(b, prober_addr_format(&t->address, text));
             if (!t->text)
                 return PROBER_ERR_NOMEM;
             e->target_count++;
@@ -199,17 +199,31 @@ static enum prober_error take_settings(struct plan_block *b, struct plan_entry *
     return e->name && e->block ? take_sources(&b->plan, e, from) : PROBER_ERR_NOMEM;
 }
 
+static const char *keep_shown(struct plan_block *b, enum probe_kind kind, const char *text)
+{
+    struct strbuf shown = STRBUF_INIT;
+    const char *kept;
+
+    probe_target_put(&shown, kind, text);
+    kept = strbuf_ok(&shown) ? keep_text(b, shown.bytes) : NULL;
+    strbuf_free(&shown);
+    return kept;
+}
+
 /* A URL is never an agent's own address: what listens there is not the agent. */
 static enum prober_error add_target(struct plan_block *b, struct plan_entry *e, const char *text)
 {
     struct plan_target *t = &e->targets[e->target_count];
 
-    t->text = keep_text(b, text);
-    if (!t->text)
+    t->text = t->shown = keep_text(b, text);
+    if (t->text && probe_target_is_confidential(e->kind, text)) {
+        e->confidential = true;
+        t->shown = keep_shown(b, e->kind, text);
+    }
+    if (!t->text || !t->shown)
         return PROBER_ERR_NOMEM;
     if (e->kind != PROBE_ICMP || prober_addr_parse(text, &t->address))
         t->address.family = PROBER_FAMILY_NONE;
-    e->confidential = e->confidential || probe_target_is_confidential(e->kind, text);
     e->target_count++;
     return PROBER_OK;
 }

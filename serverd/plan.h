@@ -13,11 +13,11 @@
  *            rendezvous hashing, another choice every rotate_ns. Targets that the file names are
  *            never thinned out: who wrote them down wants them all.
  *
- *            A target is one series of results for each agent, so of several entries of one region
- *            and kind that name it, the first one that takes the agent's region is the one it gets.
- *            Entries that are confidential go only to agents with a private link. With more URLs,
- *            over all source regions, than are allowed, the regions whose first agents came last
- *            get none.
+ *            A target is one series of results for each agent, by what is shown of it. So of several
+ *            entries of one region and kind that name it, the first one that takes the agent's region
+ *            is the one it gets. Entries that are confidential go only to agents with a private link.
+ *            With more URLs, over all source regions, than are allowed, the regions whose first
+ *            agents came last get none.
  * Threads    Made by the control thread; immutable from then on, read by any.
  * Ownership  Reference-counted; owns its regions and texts. A view points into its plan.
  */
@@ -62,8 +62,9 @@ struct plan_agent {
 
 struct plan_target {
     const char *text;           /* as it is probed and named; of HTTP it may hold a password */
+    const char *shown;          /* as it may be shown: without user information */
     struct prober_addr address; /* family NONE: text is a name, or a URL */
-    uint32_t group; /* the same for all of one text, region and kind; 0: there are no others */
+    uint32_t group; /* the same for all that are shown alike in a region; 0: there are no others */
 };
 
 struct plan_entry {
@@ -74,8 +75,8 @@ struct plan_entry {
     const char *block;     /* of PROBE_HTTP: as wire_http_spec has it, with secrets; else "" */
     uint64_t timeout_ns;   /* of PROBE_HTTP; 0: the agent's */
     bool discovered;
-    bool confidential; /* only for agents with a private link */
-    uint64_t *sources; /* a bit for each region whose agents probe it; NULL: all */
+    bool confidential;           /* only for agents with a private link */
+    uint64_t *sources;           /* a bit for each region whose agents probe it; NULL: all */
     struct plan_target *targets; /* [target_count] */
     size_t target_count;
     size_t withheld;   /* agents that would get it, if their links were private */
@@ -86,11 +87,11 @@ struct plan_region {
     const char *name;
     struct plan_entry *entries; /* [entry_count]: what there is to probe in the region */
     size_t entry_count;
-    struct prober_id *agents;   /* [agent_count]: its live agents, in the order they were given */
+    struct prober_id *agents; /* [agent_count]: its live agents, in the order they were given */
     size_t agent_count;
-    size_t private_count;       /* of those: with a private link */
-    size_t url_count;           /* that its agents probe, or would */
-    bool urls_refused;          /* they would be too many, with those of the other regions */
+    size_t private_count; /* of those: with a private link */
+    size_t url_count;     /* that its agents probe, or would */
+    bool urls_refused;    /* they would be too many, with those of the other regions */
 };
 
 /* Where an address is a target. */
@@ -108,11 +109,11 @@ struct plan {
     bool thinned;                /* the mesh bounds are at work */
     struct plan_region *regions; /* [region_count], by name */
     size_t region_count;
-    struct plan_place *places;   /* [place_count], sorted */
+    struct plan_place *places; /* [place_count], sorted */
     size_t place_count;
-    size_t target_count;         /* of all regions, ICMP */
-    size_t http_target_count;    /* likewise */
-    size_t refused_count;        /* regions whose agents get no URLs, for they would be too many */
+    size_t target_count;      /* of all regions, ICMP */
+    size_t http_target_count; /* likewise */
+    size_t refused_count;     /* regions whose agents get no URLs, for they would be too many */
     size_t agent_count;
     size_t withheld_entries; /* confidential ones that some agents do not get */
     /* Targets that an earlier entry names too, with other settings: some or all agents probe them
@@ -120,7 +121,7 @@ struct plan {
     size_t shadowed;
     const struct plan_entry *shadowed_entry;
     const char *shadowed_target;
-    uint32_t group_count; /* of targets; groups are numbered from 1 */
+    uint32_t group_count;        /* of targets; groups are numbered from 1 */
     uint64_t rotates_at_real_ns; /* when to make the next plan; UINT64_MAX: on a change alone */
 };
 

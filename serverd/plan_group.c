@@ -4,7 +4,6 @@
 #include <string.h>
 
 struct listed {
-    const char *text;
     size_t position;
     const struct plan_entry *entry;
     struct plan_target *target;
@@ -13,7 +12,7 @@ struct listed {
 static int compare_listed(const void *x, const void *y)
 {
     const struct listed *a = x, *b = y;
-    int order = strcmp(a->text, b->text);
+    int order = strcmp(a->target->shown, b->target->shown);
 
     return order ? order : (a->position > b->position) - (a->position < b->position);
 }
@@ -46,11 +45,11 @@ static void note_shadowed(struct plan *plan, const struct listed *earlier,
         return;
     if (plan->shadowed++ == 0) {
         plan->shadowed_entry = later->entry;
-        plan->shadowed_target = later->text;
+        plan->shadowed_target = later->target->shown;
     }
 }
 
-/* all[count] have one text. Those behind an entry that every agent takes go at once; the others get
+/* all[count] are shown alike. Those behind an entry that every agent takes go at once; the others get
  * a group, for it depends on the agent which is the first. */
 static void group(struct plan *plan, struct listed *all, size_t count)
 {
@@ -101,11 +100,11 @@ static enum prober_error group_region(struct plan *plan, struct plan_region *r,
         struct plan_entry *e = &r->entries[i];
 
         for (size_t k = 0; e->kind == kind && k < e->target_count; k++, at++)
-            all[at] = (struct listed){e->targets[k].text, at, e, &e->targets[k]};
+            all[at] = (struct listed){at, e, &e->targets[k]};
     }
     qsort(all, total, sizeof(*all), compare_listed);
     for (size_t first = 0, i = 1; i <= total; i++)
-        if (i == total || strcmp(all[i].text, all[first].text) != 0) {
+        if (i == total || strcmp(all[i].target->shown, all[first].target->shown) != 0) {
             group(plan, &all[first], i - first);
             first = i;
         }

@@ -109,6 +109,25 @@ static void a_target_of_two_entries_is_probed_as_the_first_says(void **state)
     plan_put(plan);
 }
 
+static void targets_that_are_shown_alike_are_one(void **state)
+{
+    struct plan *plan;
+
+    (void)state;
+    given_agent("a", "10.0.0.1");
+    fleet.agents[0].is_private = true;
+    plan = given_plan_of(
+        "prober_configs:\n" HTTP
+        "  region: web\n  targets: ['http://u:p@x/', 'http://y/', 'http://v@y/']\n" HTTP
+        "  region: web\n  targets: ['http://x/', 'http://u:p@x/']\n",
+        false);
+    assert_string_equal(shown(plan, 0), "web:http://u:p@x/,http://y/");
+    assert_string_equal(plan_region_find(plan, "web")->entries[0].targets[0].shown, "http://x/");
+    assert_int_equal(plan->shadowed, 1);
+    assert_string_equal(plan->shadowed_target, "http://x/");
+    plan_put(plan);
+}
+
 static void source_regions_say_who_probes(void **state)
 {
     struct plan *plan;
@@ -313,6 +332,7 @@ int main(void)
         TEST(what_listens_at_an_agents_own_address_is_probed),
         TEST(every_entry_of_a_region_is_kept),
         TEST(a_target_of_two_entries_is_probed_as_the_first_says),
+        TEST(targets_that_are_shown_alike_are_one),
         TEST(source_regions_say_who_probes),
         TEST(source_regions_hold_for_discovered_targets_too),
         TEST(a_target_goes_to_each_agent_by_the_first_entry_that_is_for_it),
