@@ -11,6 +11,8 @@ static struct batch *given_batch(size_t bytes, uint64_t sent)
     assert_non_null(b);
     b->bytes = bytes;
     b->totals.icmp.sent = sent;
+    b->totals.http.by_reason[HTTP_FAILED_TIMEOUT] = 10 * sent;
+    b->totals.http.unsent_late = sent;
     b->ended_boot_ns = 1000 + sent;
     return b;
 }
@@ -53,6 +55,8 @@ static void what_overflows_is_dropped_oldest_first_and_counted(void **state)
     assert_int_equal(c.bytes, 30);
     assert_int_equal(c.dropped_total, 2);
     assert_int_equal(c.dropped.icmp.sent, 1 + 2);
+    assert_int_equal(http_totals_failed(&c.dropped.http), 10 + 20);
+    assert_int_equal(http_totals_unsent(&c.dropped.http), 1 + 2);
     assert_int_equal(c.pushed_total, 5);
     assert_int_equal(c.oldest_boot_ns, 1003);
     assert_int_equal(spool_oldest(s)->sequence, 3);
