@@ -41,7 +41,10 @@ static bool overlap(const struct plan *plan, const struct plan_entry *a, const s
 static void note_shadowed(struct plan *plan, const struct listed *earlier,
                           const struct listed *later)
 {
-    if (same_settings(earlier->entry, later->entry) || !overlap(plan, earlier->entry, later->entry))
+    bool same = same_settings(earlier->entry, later->entry) &&
+                strcmp(earlier->target->text, later->target->text) == 0;
+
+    if (same || !overlap(plan, earlier->entry, later->entry))
         return;
     if (plan->shadowed++ == 0) {
         plan->shadowed_entry = later->entry;
