@@ -616,6 +616,7 @@ static enum prober_error read_document(struct probe_spec **out, const struct yam
 
     if (!spec)
         goto out;
+    atomic_init(&spec->references, 1);
     read_root(&r, spec);
     if (r.no_memory)
         goto out;
@@ -658,9 +659,15 @@ enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name
     return err;
 }
 
+struct probe_spec *probe_spec_get(struct probe_spec *spec)
+{
+    atomic_fetch_add_explicit(&spec->references, 1, memory_order_relaxed);
+    return spec;
+}
+
 void probe_spec_destroy(struct probe_spec *spec)
 {
-    if (!spec)
+    if (!spec || atomic_fetch_sub_explicit(&spec->references, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < spec->count; i++) {
         struct probe_entry *entry = &spec->entries[i];

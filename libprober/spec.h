@@ -4,11 +4,12 @@
  * Purpose    Reads the probe file (root key prober_configs). All faults are reported, each with
  *            file:line:key. Every entry is kept, also several of one region and kind.
  * Threads    A spec belongs to one thread while it is made, then is read by many.
- * Ownership  A probe_spec owns its entries and texts.
+ * Ownership  A probe_spec owns its entries and texts; it is reference-counted.
  */
 #ifndef LIBPROBER_SPEC_H
 #define LIBPROBER_SPEC_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,9 +66,9 @@ struct probe_entry {
     size_t list_count;
     struct probe_source *sources; /* [source_count]; none: agents of any region */
     size_t source_count;
-    struct icmp_spec icmp;        /* of PROBE_ICMP */
-    struct http_spec *http;       /* of PROBE_HTTP, never NULL then */
-    uint64_t timeout_ns;          /* up to 1 h, of PROBE_ICMP 60 s; 0: the agent's. With PROBE_ICMP it
+    struct icmp_spec icmp;  /* of PROBE_ICMP */
+    struct http_spec *http; /* of PROBE_HTTP, never NULL then */
+    uint64_t timeout_ns;    /* up to 1 h, of PROBE_ICMP 60 s; 0: the agent's. With PROBE_ICMP it
                                      is in `icmp` too, unless the block has its own */
     int line;
 };
@@ -75,13 +76,17 @@ struct probe_entry {
 struct probe_spec {
     struct probe_entry *entries; /* [count], in the file's order */
     size_t count;
+    atomic_uint references; /* private */
 };
 
-/* Errors: PROBER_ERR_SYNTAX and others, with the faults in `problems`; *out untouched then. */
+/* The spec has one reference.
+ * Errors: PROBER_ERR_SYNTAX and others, with the faults in `problems`; *out untouched then. */
 enum prober_error probe_spec_read_file(struct probe_spec **out, const char *path,
                                        struct problems *problems);
 enum prober_error probe_spec_read_text(struct probe_spec **out, const char *name, const char *text,
                                        size_t len, struct problems *problems);
+struct probe_spec *probe_spec_get(struct probe_spec *spec);
+/* Gives a reference back, and frees with the last one. NULL is fine. */
 void probe_spec_destroy(struct probe_spec *spec);
 
 /* Appends the spec as a probe file for people: all settings, those that were left out too. What is

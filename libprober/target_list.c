@@ -451,11 +451,11 @@ void target_list_write(struct strbuf *out, const struct target_list *list)
         bool last = i + 1 == list->count || compare_regions(t->region, t[1].region) != 0;
 
         if (first && t->region) {
-            strbuf_puts(out, i ? ",\n{\"labels\":{\"region\":" : "{\"labels\":{\"region\":");
+            strbuf_puts(out, i ? ",{\"labels\":{\"region\":" : "{\"labels\":{\"region\":");
             json_put_string(out, t->region, strlen(t->region));
-            strbuf_puts(out, "},\"targets\":[\n");
+            strbuf_puts(out, "},\"targets\":[");
         } else {
-            strbuf_puts(out, first ? "{\"targets\":[\n" : ",\n");
+            strbuf_puts(out, first ? "{\"targets\":[" : ",");
         }
         json_put_string(out, t->text, strlen(t->text));
         if (last)

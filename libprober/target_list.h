@@ -48,7 +48,7 @@ enum prober_error target_list_merge(struct target_list **out,
                                     const struct target_list *const *lists, size_t count);
 /* NULL is a list like none but NULL. */
 bool target_list_equal(const struct target_list *a, const struct target_list *b);
-/* Appends the list as a document in JSON. */
+/* Appends the list as a document in JSON, hardly longer than any that it was read from. */
 void target_list_write(struct strbuf *out, const struct target_list *list);
 struct target_list *target_list_get(const struct target_list *list);
 /* NULL is fine. */

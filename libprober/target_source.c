@@ -266,7 +266,7 @@ static char *make_id(const struct target_source *s)
 {
     struct strbuf text = STRBUF_INIT;
 
-    strbuf_printf(&text, "%s %llu ", kinds[s->kind].key, (unsigned long long)s->refresh_ns);
+    strbuf_printf(&text, "%s ", kinds[s->kind].key);
     json_put_string(&text, s->dir, strlen(s->dir));
     for (size_t i = 0; i < s->file_count; i++)
         json_put_string(&text, s->files[i], strlen(s->files[i]));

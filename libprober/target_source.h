@@ -35,7 +35,7 @@ struct target_source {
     char *url;                /* http or https, no user information; NULL for files */
     struct http_spec *client; /* of TARGET_SOURCE_HTTP: its client's keys alone say something */
     char *dir; /* where relative paths begin, with a slash at the end; "": the working directory */
-    char *id;  /* all of the above as a text, secrets too: equal ids, the same source */
+    char *id; /* all of the above but refresh_ns as a text, secrets too: equal ids, the same list */
     char *shown; /* for people, without secrets: the URL without its query, or the patterns */
 };
 

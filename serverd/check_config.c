@@ -11,6 +11,7 @@
 #include "serverd/options.h"
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
+#include "serverd/target_files.h"
 
 static void dump(const struct probe_spec *spec)
 {
@@ -22,6 +23,33 @@ static void dump(const struct probe_spec *spec)
     strbuf_free(&text);
 }
 
+/* What is wrong with lists is no fault of a server's start, but it is worth to be told. */
+static enum prober_error check_lists(const struct probe_spec *spec, struct problems *problems)
+{
+    enum prober_error err = PROBER_OK;
+
+    for (size_t i = 0; spec && i < spec->count; i++)
+        for (size_t k = 0; k < spec->entries[i].list_count; k++) {
+            const struct target_source *source = spec->entries[i].lists[k];
+            enum prober_error other =
+                source->kind == TARGET_SOURCE_FILES
+                    ? target_files_check(spec->entries[i].kind, source, problems)
+                    : PROBER_OK;
+
+            err = err ? err : other;
+        }
+    return err;
+}
+
+static size_t count_lists(const struct probe_spec *spec)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < spec->count; i++)
+        count += spec->entries[i].list_count;
+    return count;
+}
+
 static enum prober_error check_probe_file(const char *path, bool dump_it, struct problems *problems)
 {
     struct probe_spec *spec = NULL;
@@ -30,6 +58,8 @@ static enum prober_error check_probe_file(const char *path, bool dump_it, struct
 
     if (!err)
         err = plan_limits_check(spec, path, false, problems);
+    if (!err)
+        err = check_lists(spec, problems);
     if (err)
         goto out;
     for (size_t i = 0; i < spec->count; i++)
@@ -37,7 +67,8 @@ static enum prober_error check_probe_file(const char *path, bool dump_it, struct
     if (dump_it)
         dump(spec);
     else
-        printf("%s: entries: %zu, targets: %zu\n", path, spec->count, targets);
+        printf("%s: entries: %zu, targets: %zu, lists of targets: %zu\n", path, spec->count,
+               targets, count_lists(spec));
 out:
     probe_spec_destroy(spec);
     return err;
@@ -53,6 +84,8 @@ static enum prober_error check_settings(const char *path, bool dump_it, struct p
 
     if (!err)
         err = reload_read(&settings, &change, problems);
+    if (!err)
+        err = check_lists(change.spec, problems);
     if (!err && dump_it)
         options_dump(serverd_options, serverd_options_count, &settings, stdout);
     else if (!err)

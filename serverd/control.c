@@ -29,6 +29,7 @@ struct control {
     struct plan_config plan_config;
     struct siphash_key content_key;
     struct probe_spec *spec;
+    struct target_book *lists;
     struct plan *plan;            /* a reference */
     uint64_t revision;            /* counts plans, from 1 */
     struct common_reply *replies; /* [2 * plan->region_count]: for links that are not private, then
@@ -47,8 +48,10 @@ void control_change_free(struct control_change *change)
 {
     free(change->networks);
     probe_spec_destroy(change->spec);
+    target_book_put(change->lists);
     change->networks = NULL;
     change->spec = NULL;
+    change->lists = NULL;
 }
 
 /* ---- plan and directory ---- */
@@ -78,8 +81,12 @@ static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, stru
     enum prober_error err = PROBER_ERR_NOMEM;
     size_t count = 0;
     struct plan_agent *agents = calloc(registry_count(c->registry) + 1, sizeof(*agents));
+    struct probe_spec *spec = NULL;
 
     if (!agents)
+        goto out;
+    err = c->spec ? probe_spec_extend(&spec, c->spec, c->lists) : PROBER_OK;
+    if (err)
         goto out;
     for (size_t i = 0; i < registry_count(c->registry); i++) {
         const struct registry_agent *a = registry_at(c->registry, i);
@@ -87,8 +94,9 @@ static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, stru
         if (a->alive)
             agents[count++] = plan_agent_of(a, &a->observed);
     }
-    err = plan_create(out, &c->plan_config, c->spec, agents, count, now_real_ns);
+    err = plan_create(out, &c->plan_config, spec, agents, count, now_real_ns);
 out:
+    probe_spec_extended_free(spec);
     free(agents);
     return err;
 }
@@ -303,8 +311,10 @@ static void take_change(struct control *c, struct control_change *change)
 {
     free(c->networks);
     probe_spec_destroy(c->spec);
+    target_book_put(c->lists);
     c->networks = change->networks;
     c->spec = change->spec;
+    c->lists = change->lists;
     c->plan_config = change->plan;
     c->plan_config.content_key = c->content_key;
     c->limits = change->registry;
@@ -314,6 +324,7 @@ static void take_change(struct control *c, struct control_change *change)
     c->limits.context = c;
     change->networks = NULL;
     change->spec = NULL;
+    change->lists = NULL;
 }
 
 struct loading {
@@ -372,6 +383,15 @@ void control_apply(struct control *c, struct control_change *change,
     c->plan_due_ns = now->mono_ns;
 }
 
+void control_set_lists(struct control *c, struct target_book *lists,
+                       const struct clock_reading *now)
+{
+    target_book_put(c->lists);
+    c->lists = lists;
+    if (c->plan_due_ns == UINT64_MAX)
+        c->plan_due_ns = now->mono_ns + CONTROL_SETTLE_NS;
+}
+
 static void note_changes(struct control *c, uint64_t now_ns)
 {
     struct registry_changes changes = registry_take_changes(c->registry);
@@ -428,6 +448,7 @@ void control_destroy(struct control *c)
     plan_put(c->plan);
     registry_destroy(c->registry);
     probe_spec_destroy(c->spec);
+    target_book_put(c->lists);
     free(c->told_withheld);
     free(c->networks);
     free(c);

@@ -5,7 +5,8 @@
  *            changed (many changes within CONTROL_SETTLE_NS make one plan), hands each agent its
  *            own, and publishes a directory for everybody else.
  * Threads    Pure logic, time as an argument: one thread calls it. control_stats may be read by any.
- * Ownership  Owns registry, plan and probe spec. Borrows board, store and ingest: they outlive it.
+ * Ownership  Owns registry and plan, holds probe spec and lists. Borrows board, store and ingest: they
+ *            outlive it.
  */
 #ifndef SERVERD_CONTROL_H
 #define SERVERD_CONTROL_H
@@ -21,6 +22,7 @@
 #include "common/strbuf.h"
 #include "common/wire.h"
 #include "libprober/spec.h"
+#include "libprober/target_book.h"
 #include "serverd/directory.h"
 #include "serverd/ingest.h"
 #include "serverd/plan.h"
@@ -36,6 +38,7 @@ struct control_change {
     struct prober_network *networks;   /* [registry.network_count], malloc'd; taken over */
     struct plan_config plan;           /* but its content_key: control draws one */
     struct probe_spec *spec;           /* NULL: no file; taken over */
+    struct target_book *lists;         /* what the spec's sources list; NULL: nothing; taken over */
 };
 void control_change_free(struct control_change *change);
 
@@ -69,6 +72,10 @@ enum prober_error control_create(struct control **out, const struct control_conf
 /* Takes new settings and a new probe file, and takes over what `change` owns. */
 void control_apply(struct control *c, struct control_change *change,
                    const struct clock_reading *now);
+
+/* Takes what the spec's sources list now: the book is taken over. */
+void control_set_lists(struct control *c, struct target_book *lists,
+                       const struct clock_reading *now);
 
 struct control_call {
     const struct wire_request *request; /* a hello or a sync */

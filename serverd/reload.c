@@ -12,12 +12,7 @@
 
 struct reload {
     pthread_mutex_t lock;
-    int argc;
-    char *const *argv;
-    char *const *environment;
-    const struct serverd_settings *settings; /* at the start */
-    struct rpc *rpc;
-    struct directory_board *board;
+    struct reload_config config;
 };
 
 /* An agent heard within this many heartbeats is there: another with its id is a copy. */
@@ -125,6 +120,28 @@ enum prober_error reload_read(const struct serverd_settings *settings, struct co
     return PROBER_OK;
 }
 
+enum prober_error reload_check_urls(const struct probe_spec *spec, const char *file,
+                                    const struct plan_config *plan, struct directory_board *board,
+                                    struct problems *problems)
+{
+    struct directory *d = directory_get(board);
+    const char **sources = calloc(d->agent_count + 1, sizeof(*sources));
+    enum prober_error err = PROBER_ERR_NOMEM;
+    size_t count = 0;
+
+    for (size_t i = 0; sources && i < d->agent_count; i++) { /* sorted by region */
+        const struct directory_agent *a = &d->agents[i];
+
+        if (a->alive && (count == 0 || strcmp(sources[count - 1], a->region) != 0))
+            sources[count++] = a->region;
+    }
+    if (sources)
+        err = plan_limits_check_urls(spec, file, plan, sources, count, problems);
+    free(sources);
+    directory_put(d);
+    return err;
+}
+
 enum prober_error reload_open_log(const struct serverd_settings *settings,
                                   struct prober_failure *why)
 {
@@ -149,47 +166,16 @@ static void warn_of_restart(const struct serverd_settings *in_force,
                      LOG_S("setting", serverd_options[i].name));
 }
 
-enum prober_error reload_create(struct reload **out, int argc, char *const *argv,
-                                char *const *environment, const struct serverd_settings *settings,
-                                struct rpc *rpc, struct directory_board *board)
+enum prober_error reload_create(struct reload **out, const struct reload_config *config)
 {
     struct reload *reload = calloc(1, sizeof(*reload));
 
     if (!reload)
         return PROBER_ERR_NOMEM;
     pthread_mutex_init(&reload->lock, NULL);
-    reload->argc = argc;
-    reload->argv = argv;
-    reload->environment = environment;
-    reload->settings = settings;
-    reload->rpc = rpc;
-    reload->board = board;
+    reload->config = *config;
     *out = reload;
     return PROBER_OK;
-}
-
-/* With the regions that have agents now, more is known of the series than from the file alone. */
-static enum prober_error check_urls(const struct reload *reload,
-                                    const struct serverd_settings *read,
-                                    const struct control_change *change, struct problems *problems)
-{
-    struct directory *d = directory_get(reload->board);
-    const char **sources = calloc(d->agent_count + 1, sizeof(*sources));
-    enum prober_error err = sources ? PROBER_OK : PROBER_ERR_NOMEM;
-    size_t count = 0;
-
-    for (size_t i = 0; sources && i < d->agent_count; i++) { /* sorted by region */
-        const struct directory_agent *a = &d->agents[i];
-
-        if (a->alive && (count == 0 || strcmp(sources[count - 1], a->region) != 0))
-            sources[count++] = a->region;
-    }
-    if (!err && change->spec)
-        err = plan_limits_check_urls(change->spec, read->probe_file, &change->plan, sources, count,
-                                     problems);
-    free(sources);
-    directory_put(d);
-    return err;
 }
 
 /* What is fixed until a restart, but goes into what a reload makes. */
@@ -200,6 +186,18 @@ static void keep_fixed(const struct serverd_settings *in_force, struct serverd_s
     read->probe_self = in_force->probe_self;
 }
 
+static enum prober_error apply(struct reload *reload, struct control_change *change)
+{
+    enum prober_error err =
+        target_lists_begin(reload->config.lists, change->spec, &change->plan, &change->lists);
+
+    if (err)
+        return err;
+    err = rpc_apply(reload->config.rpc, change);
+    target_lists_end(reload->config.lists, !err);
+    return err;
+}
+
 enum prober_error reload_run(struct reload *reload, struct problems *problems)
 {
     struct serverd_settings read = {.config = NULL};
@@ -208,18 +206,20 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
     enum prober_error err;
 
     pthread_mutex_lock(&reload->lock);
-    err = serverd_settings_load(&read, reload->argc, reload->argv, reload->environment, problems);
+    err = serverd_settings_load(&read, reload->config.argc, reload->config.argv,
+                                reload->config.environment, problems);
     if (err)
         goto out;
-    warn_of_restart(reload->settings, &read);
-    keep_fixed(reload->settings, &read);
+    warn_of_restart(reload->config.settings, &read);
+    keep_fixed(reload->config.settings, &read);
     err = reload_read(&read, &change, problems);
-    if (!err)
-        err = check_urls(reload, &read, &change, problems);
+    if (!err && change.spec)
+        err = reload_check_urls(change.spec, read.probe_file, &change.plan, reload->config.board,
+                                problems);
     if (!err)
         err = reload_open_log(&read, &why);
     if (!err)
-        err = rpc_apply(reload->rpc, &change);
+        err = apply(reload, &change);
 out:
     if (err && problems_count(problems) == 0)
         problems_add(problems, NULL, 0, NULL, "%s", why.code ? why.text : prober_error_text(err));

@@ -46,11 +46,12 @@ static const char *const fault_labels[FAULT_COUNT] = {FAULTS(FAULT_LABEL)};
 
 /* What the control thread is asked. */
 struct task {
-    struct link_call *call; /* NULL: `apply` */
+    struct link_call *call; /* NULL: `apply` or `lists` */
     struct peer *peer;      /* the call's */
     struct wire_request request;
     uint64_t give_up_ns;    /* when deferred */
     struct apply *apply;
+    struct target_book *lists; /* a reference */
 };
 
 /* A change on its way to the control thread; on the stack of who waits for it. */
@@ -395,6 +396,12 @@ static void apply_change(struct rpc *rpc, struct task *t, const struct clock_rea
     free(t);
 }
 
+static void set_lists(struct rpc *rpc, struct task *t, const struct clock_reading *now)
+{
+    control_set_lists(rpc->control, t->lists, now);
+    free(t);
+}
+
 static void *control_main(void *context)
 {
     struct rpc *rpc = context;
@@ -415,6 +422,8 @@ static void *control_main(void *context)
 
             if (t->apply)
                 apply_change(rpc, t, &now);
+            else if (t->lists)
+                set_lists(rpc, t, &now);
             else
                 answer(rpc, t, channel, &now);
         }
@@ -575,6 +584,20 @@ enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change)
 out:
     pthread_cond_destroy(&apply.done_cond);
     pthread_mutex_destroy(&apply.lock);
+    return err;
+}
+
+enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists)
+{
+    struct task *t = calloc(1, sizeof(*t));
+    enum prober_error err = PROBER_ERR_NOMEM;
+
+    if (!t)
+        return err;
+    t->lists = lists;
+    err = queue_push(rpc->tasks, t);
+    if (err)
+        free(t);
     return err;
 }
 

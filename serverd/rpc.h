@@ -23,7 +23,7 @@ struct rpc;
 
 struct rpc_config {
     const char *listen;
-    const char *hint_listen;     /* "": the host of `listen` and its port + 2 */
+    const char *hint_listen; /* "": the host of `listen` and its port + 2 */
     struct ingest *ingest;
     struct control_config control; /* hint_port is set here */
 };
@@ -36,6 +36,9 @@ uint16_t rpc_port(const struct rpc *rpc);
 /* Has the control thread take new settings (and takes over what `change` owns); returns when the
  * new plan is published. Any thread. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: nothing changed. */
 enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change);
+/* Has the control thread take what the probe file's sources list now, and takes over the book. Any
+ * thread, never waits. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: the book is still the caller's. */
+enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists);
 /* Monotonic time of the control thread's last turn, for the watchdog. */
 uint64_t rpc_progress_ns(const struct rpc *rpc);
 /* Writes the families of link, registry and plan. Any thread. */

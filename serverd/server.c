@@ -10,9 +10,11 @@
 #include "serverd/api.h"
 #include "serverd/control.h"
 #include "serverd/ingest.h"
+#include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 #include "serverd/rpc.h"
 #include "serverd/store.h"
+#include "serverd/target_lists.h"
 
 #define CONTROL_STUCK_NS (10 * CLOCK_NS_PER_S)
 
@@ -22,6 +24,7 @@ struct server {
     struct store *store;
     struct directory_board *board;
     struct ingest *ingest;
+    struct target_lists *lists;
     struct rpc *rpc;
     struct aggregate *aggregate;
     struct reload *reload;
@@ -50,6 +53,23 @@ static void keep_outage(void *context, const struct ingest_outage *outage)
 
     store_add_backfill(server->store, outage->source, outage->target, from_ns, to_ns,
                        &outage->counts);
+}
+
+/* On the thread of the lists: queues. */
+static enum prober_error publish_lists(void *context, struct target_book *book)
+{
+    struct server *server = context;
+
+    return rpc_set_lists(server->rpc, book);
+}
+
+static enum prober_error check_spec(void *context, const struct probe_spec *spec,
+                                    const struct plan_config *plan, struct problems *problems)
+{
+    const struct server *server = context;
+    enum prober_error err = plan_limits_check(spec, NULL, plan->probe_self, problems);
+
+    return err ? err : reload_check_urls(spec, NULL, plan, server->board, problems);
 }
 
 static void write_store_metrics(const struct store *store, struct metrics_writer *w)
@@ -110,6 +130,7 @@ static void write_metrics(void *context, struct metrics_writer *w)
     struct server *server = context;
 
     rpc_write_metrics(server->rpc, w);
+    target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
     pthread_mutex_lock(&server->web_lock);
     write_web_metrics(server->web, w);
@@ -149,7 +170,8 @@ static enum prober_error start_ingest(struct server *s, struct problems *problem
     return add_failure(problems, err, &why);
 }
 
-static enum prober_error start_rpc(struct server *s, struct problems *problems)
+static enum prober_error open_rpc(struct server *s, struct control_change *change,
+                                  struct prober_failure *why)
 {
     const struct rpc_config config = {
         .listen = s->settings->rpc_listen,
@@ -166,13 +188,36 @@ static enum prober_error start_rpc(struct server *s, struct problems *problems)
                 .store = s->store,
             },
     };
-    struct control_change change;
+
+    return rpc_open(&s->rpc, &config, change, why);
+}
+
+/* The first plan is made of what lists of targets there are at once; the rest comes later. */
+static enum prober_error start_rpc(struct server *s, struct problems *problems)
+{
+    const struct target_lists_config lists = {
+        .state_dir = s->settings->state_dir,
+        .publish = publish_lists,
+        .check = check_spec,
+        .context = s,
+    };
+    struct control_change change = {.spec = NULL};
     struct prober_failure why = {PROBER_OK, ""};
     enum prober_error err = reload_read(s->settings, &change, problems);
 
     if (err)
         return err;
-    return add_failure(problems, rpc_open(&s->rpc, &config, &change, &why), &why);
+    err = target_lists_create(&s->lists, &lists);
+    if (!err)
+        err = target_lists_begin(s->lists, change.spec, &change.plan, &change.lists);
+    if (!err) {
+        err = open_rpc(s, &change, &why);
+        target_lists_end(s->lists, !err);
+    }
+    if (!err)
+        err = target_lists_start(s->lists);
+    control_change_free(&change);
+    return add_failure(problems, err, &why);
 }
 
 static enum prober_error start_aggregate(struct server *s, struct problems *problems)
@@ -200,8 +245,16 @@ static enum prober_error start_web(struct server *s, const struct server_config 
     const struct web_config web = {.listen = s->settings->http_listen, .context = &s->api};
     struct prober_failure why = {PROBER_OK, ""};
     struct web_server *opened = NULL;
-    enum prober_error err = reload_create(&s->reload, config->argc, config->argv,
-                                          config->environment, s->settings, s->rpc, s->board);
+    const struct reload_config reload = {
+        .argc = config->argc,
+        .argv = config->argv,
+        .environment = config->environment,
+        .settings = s->settings,
+        .rpc = s->rpc,
+        .board = s->board,
+        .lists = s->lists,
+    };
+    enum prober_error err = reload_create(&s->reload, &reload);
 
     if (err)
         return add_failure(problems, err, &why);
@@ -287,12 +340,14 @@ void server_stop(struct server *server)
     web = server->web;
     server->web = NULL;
     pthread_mutex_unlock(&server->web_lock);
+    target_lists_stop(server->lists);
     rpc_stop(server->rpc); /* first: closing the web may take seconds */
     web_close(web);
     reload_destroy(server->reload);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
+    target_lists_destroy(server->lists);
     store_close(server->store);
     directory_board_destroy(server->board);
     pthread_mutex_destroy(&server->web_lock);

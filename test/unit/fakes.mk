@@ -25,3 +25,5 @@ fakes_test_probe_http := fake_probe_http_run
 fakes_test_probe_http_run := dns_server http_server
 fakes_test_control := fake_log
 fakes_test_http_trace := dns_server http_server tls_server relay
+fakes_test_target_fetch := http_server
+fakes_test_target_lists := http_server

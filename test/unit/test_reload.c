@@ -16,6 +16,7 @@ static struct {
     char dir[64], config[128], targets[128];
     struct directory_board *board;
     struct ingest *ingest;
+    struct target_lists *lists;
     struct rpc *rpc;
     struct reload *reload;
     struct serverd_settings settings;
@@ -42,6 +43,12 @@ static void write_config(const char *more)
     write_file(world.config, text);
 }
 
+static enum prober_error publish(void *context, struct target_book *book)
+{
+    (void)context;
+    return rpc_set_lists(world.rpc, book);
+}
+
 static int make_world(void **state)
 {
     const struct ingest_config ingest = {.shards = 1};
@@ -62,19 +69,26 @@ static int make_world(void **state)
     if (problems_create(&world.problems) ||
         serverd_settings_load(&world.settings, 2, world.argv, NULL, world.problems) ||
         reload_read(&world.settings, &change, world.problems) ||
-        directory_board_create(&world.board) || ingest_create(&world.ingest, &ingest, &why))
+        directory_board_create(&world.board) || ingest_create(&world.ingest, &ingest, &why) ||
+        target_lists_create(&world.lists, &(struct target_lists_config){.publish = publish}))
         return -1;
     config.ingest = world.ingest;
     config.control.board = world.board;
-    return rpc_open(&world.rpc, &config, &change, &why) ||
-           reload_create(&world.reload, 2, world.argv, NULL, &world.settings, world.rpc,
-                         world.board);
+    if (rpc_open(&world.rpc, &config, &change, &why))
+        return -1;
+    return reload_create(&world.reload, &(struct reload_config){.argc = 2,
+                                                                .argv = world.argv,
+                                                                .settings = &world.settings,
+                                                                .rpc = world.rpc,
+                                                                .board = world.board,
+                                                                .lists = world.lists});
 }
 
 static int end_world(void **state)
 {
     (void)state;
     reload_destroy(world.reload);
+    target_lists_destroy(world.lists);
     rpc_stop(world.rpc);
     ingest_destroy(world.ingest);
     rpc_close(world.rpc);
@@ -184,8 +198,9 @@ static void what_can_never_be_sent_is_refused_with_its_place(void **state)
     static const char *const secret =
         "prober_configs:\n- {prober_type: http, targets: [a]}\n"
         "- {prober_type: http, http: {bearer_token: hush}, targets: [b]}\n";
-    static const char *const anywhere[] = {":6000", "0.0.0.0:6000", "[::]:6000", "127.0.0.1:6000",
-                                           "[::1]:6000", "localhost:6000", "server.test:6000"};
+    static const char *const anywhere[] = {":6000",           "0.0.0.0:6000", "[::]:6000",
+                                           "127.0.0.1:6000",  "[::1]:6000",   "localhost:6000",
+                                           "server.test:6000"};
     char first[256];
 
     (void)state;

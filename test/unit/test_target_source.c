@@ -115,12 +115,12 @@ static void a_dumped_source_reads_back_as_the_same(void **state)
     free(id);
 }
 
-static void sources_differ_by_everything_that_makes_them(void **state)
+static void sources_differ_by_where_and_how_they_are_read(void **state)
 {
     static const char *const texts[] = {
         "  file_sd_configs: [{files: [a.json]}]\n",
         "  file_sd_configs: [{files: [a.json, b.json]}]\n",
-        "  file_sd_configs: [{files: [a.json], refresh_interval: 1m}]\n",
+        "  file_sd_configs: [{files: [b.json]}]\n",
         "  http_sd_configs: [{url: 'http://a/'}]\n",
         "  http_sd_configs: [{url: 'http://a/?x'}]\n",
         "  http_sd_configs: [{url: 'http://a/', basic_auth: {password: x}}]\n",
@@ -135,6 +135,8 @@ static void sources_differ_by_everything_that_makes_them(void **state)
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(ids[i], ids[k]);
     }
+    assert_string_equal(
+        given_source("  file_sd_configs: [{files: [a.json], refresh_interval: 1m}]\n")->id, ids[0]);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(ids[i]);
 }
@@ -214,7 +216,7 @@ int main(void)
         TEST(an_entry_may_have_lists_instead_of_targets),
         TEST(what_people_see_of_a_source_holds_no_secret),
         TEST(a_dumped_source_reads_back_as_the_same),
-        TEST(sources_differ_by_everything_that_makes_them),
+        TEST(sources_differ_by_where_and_how_they_are_read),
         TEST(relative_paths_begin_where_the_probe_file_is),
         TEST(faults_say_what_and_where),
     };
