@@ -7,6 +7,7 @@ import urllib.parse
 import pytest
 
 import lablib
+from labweb import Web
 from meshlib import TestMesh
 
 pytestmark = pytest.mark.seconds(120)
@@ -79,16 +80,27 @@ class Prometheus:
         lablib.wait_until(scraped, 60, lambda: f"{count} scrapes; " + lablib.last_lines(self.daemon.log()))
 
 
+def web_flags(lab):
+    """Flags of a server whose agents probe a web host, well and ill."""
+    path = lab.directory + "/probe.yaml"
+    with open(path, "w") as f:
+        f.write(Web(lab).probe_file())
+    return "-server.probe.file", path
+
+
 @pytest.fixture
 def scraped(lab):
-    """(mesh, Prometheus) with some loss, scraped a few times."""
-    mesh = TestMesh(lab, {"cn-east": 1, "eu-west": 1, "us-west": 1})
+    """(mesh, Prometheus) with some loss and some URLs that fail, scraped a few times."""
+    mesh = TestMesh(lab, {"cn-east": 1, "eu-west": 1, "us-west": 1}, server_flags=web_flags(lab))
     lab.set_both("cn-east", "eu-west", delay="20ms", jitter="2ms")
     lab.set("cn-east", "us-west", loss="10%")
     prometheus = Prometheus(lab)
     mesh.wait_until_formed()
     mesh.wait_for(lambda pairs: pairs["cn-east", "us-west"]["total"]["lost"] > 0, 20, "a loss")
     prometheus.wait_for_scrapes(6)
+    for job in ("probermesh", "text"):
+        seen = f'count(prober_http_failures_total{{job="{job}"}} >= 2)'
+        lablib.wait_until(lambda: prometheus.value(seen) == 9, 20, "probes of the URLs")
     return mesh, prometheus
 
 
@@ -131,6 +143,8 @@ def test_prometheus_scrapes_the_mesh_in_both_formats_with_the_same_series(scrape
     # Openmetrics types of the names that break its rules survive.
     assert prometheus.value('count(prober_icmp_duration_seconds_total_bucket{job="probermesh"})') == 6 * 20
     assert prometheus.value('prober_server_receive_points{job="probermesh",prober_type="icmp"}') > 0
+    assert prometheus.value('prober_server_receive_points{job="probermesh",prober_type="http"}') > 0
+    assert prometheus.value('count(prober_http_probe_duration_seconds_bucket{job="probermesh"})') == 18 * 13
 
 
 def test_every_query_of_the_dashboards_finds_data(scraped):
@@ -147,11 +161,13 @@ def test_every_query_of_the_dashboards_finds_data(scraped):
 
 
 def test_promtool_complains_of_nothing_but_the_two_names_of_the_original(lab):
-    mesh = TestMesh(lab, {"cn-east": 1, "eu-west": 1})
+    mesh = TestMesh(lab, {"cn-east": 1, "eu-west": 1}, server_flags=web_flags(lab))
     mesh.wait_until_formed()
+    lablib.wait_until(lambda: "prober_http_ssl_earliest_cert_expiry{" in mesh.get("/metrics")[2], 20, "URLs")
     _, headers, text = mesh.get("/metrics")
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    pages = {"server": text, "agent": lab.http("cn-east-1", "http://10.77.1.1:7000/metrics")[2]}
+    agent = f"http://{lab.hosts['cn-east-1'].ipv4}:7000/metrics"
+    pages = {"server": text, "agent": lab.http("cn-east-1", agent)[2]}
     for page in pages.values():
         path = lab.directory + "/page"
         with open(path, "w") as f:
