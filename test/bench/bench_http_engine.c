@@ -1,8 +1,9 @@
 /*
  * bench_http_engine - the HTTP engine alone: a program that the benchmark scripts run.
  *
- * Purpose    bench_http_engine [-block YAML] [-stuck URL COUNT] URL COUNT RATE probes URL/0 … URL/999 in
- *            turn, COUNT probes in all, RATE a second (0: 100 at a time, as fast as they go), with the
+ * Purpose    bench_http_engine [-block YAML] [-stuck URL COUNT] [-at-once N] URL COUNT RATE
+ *            probes URL/0 … URL/999 in
+ *            turn, COUNT probes in all, RATE a second (0: N, 100, at a time, as fast as they go), with the
  *            settings of an http block, while COUNT targets of -stuck are probed beside them, each once
  *            a second with a timeout of a second. Prints one line of `name value` pairs: CPU of the
  *            whole process, times of the probes that succeeded.
@@ -18,24 +19,34 @@
 #include "libprober/http_engine.h"
 
 #define URLS 1000
-#define AT_ONCE 100
 #define TIMEOUT_NS (5 * CLOCK_NS_PER_S)
 
 struct bench {
     struct http_engine *engine;
     struct http_kind *kind;
     const char *url, *stuck_url;
-    size_t count, started, ended, succeeded, stuck_started, stuck_ended;
+    size_t count, at_once, started, ended, succeeded, stuck_started, stuck_ended;
     uint64_t *times[HTTP_PHASE_COUNT]; /* [succeeded] */
     uint64_t late_ns;                  /* the latest that a probe was started */
+    double early_rss_mb;               /* peak, after a tenth of the probes */
     enum http_reason reason;           /* of a probe that failed */
 };
+
+static double peak_rss_mb(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024;
+}
 
 static void on_done(void *context, const struct http_result *result)
 {
     struct bench *b = context;
 
     b->ended++;
+    if (b->ended == b->count / 10)
+        b->early_rss_mb = peak_rss_mb();
     if (result->reason) {
         b->reason = result->reason;
         return;
@@ -92,7 +103,7 @@ static uint64_t start_due(struct bench *b, uint64_t began, uint64_t gap)
         due = began + b->started * gap;
         if (due > now)
             break;
-        if (gap == 0 && b->started - b->ended >= AT_ONCE) {
+        if (gap == 0 && b->started - b->ended >= b->at_once) {
             due = UINT64_MAX;
             break;
         }
@@ -140,10 +151,10 @@ static void report(struct bench *b, double wall)
     getrusage(RUSAGE_SELF, &usage);
     cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     printf("cpu_us_per_probe %.1f succeeded %zu failed %zu reason %s per_s %.0f stuck_ended %zu "
-           "late_ms %.1f rss_mb %.1f",
+           "late_ms %.1f early_rss_mb %.1f rss_mb %.1f",
            cpu * 1e6 / (double)b->ended, b->succeeded, b->ended - b->succeeded,
            b->reason ? http_reason_text(b->reason) : "none", (double)b->ended / wall,
-           b->stuck_ended, (double)b->late_ns / 1e6, (double)usage.ru_maxrss / 1024);
+           b->stuck_ended, (double)b->late_ns / 1e6, b->early_rss_mb, peak_rss_mb());
     for (size_t i = 0; i < HTTP_PHASE_COUNT && b->succeeded > 0; i++) {
         qsort(b->times[i], b->succeeded, sizeof(uint64_t), compare);
         printf(" %s_p50_us %.0f %s_p99_us %.0f", http_phase_text((enum http_phase)i),
@@ -170,7 +181,7 @@ static struct http_spec *read_block(const char *text)
 int main(int argc, char **argv)
 {
     struct resolver_config names = {0};
-    struct bench b = {0};
+    struct bench b = {.at_once = 100};
     const char *block = "{}";
     struct http_spec *spec;
     struct resolver *resolver;
@@ -181,6 +192,8 @@ int main(int argc, char **argv)
     for (; argc > 2 && argv[1][0] == '-'; argc -= 2, argv += 2) {
         if (strcmp(argv[1], "-block") == 0) {
             block = argv[2];
+        } else if (strcmp(argv[1], "-at-once") == 0) {
+            b.at_once = strtoul(argv[2], NULL, 10);
         } else {
             b.stuck_url = argv[2];
             stuck = strtoul(argv[3], NULL, 10);
@@ -188,8 +201,8 @@ int main(int argc, char **argv)
         }
     }
     if (argc < 4) {
-        fprintf(stderr,
-                "usage: bench_http_engine [-block YAML] [-stuck URL COUNT] URL COUNT RATE\n");
+        fprintf(stderr, "usage: bench_http_engine [-block YAML] [-stuck URL COUNT] [-at-once N] "
+                        "URL COUNT RATE\n");
         return argc == 1 ? 0 : 2;
     }
     b.url = argv[1];
