@@ -6,6 +6,7 @@
 #include "agentd/oneshot.h"
 #include "agentd/probe_http_output.h"
 #include "common/clock.h"
+#include "libprober/http_warmup.h"
 #include "libprober/resolver.h"
 
 struct run;
@@ -105,6 +106,7 @@ enum prober_error probe_http_run(const struct probe_http_run_config *config,
         return err;
     run.probes = calloc(config->count + 1, sizeof(*run.probes));
     err = run.probes ? http_engine_create(&run.engine, resolver) : PROBER_ERR_NOMEM;
+    http_warm_up();
     if (!err)
         err = probe_all(&run);
     if (err)

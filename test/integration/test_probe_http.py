@@ -12,6 +12,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.address
+
 KEYS = {"target", "success", "failed_reason", "status_code", "http_version", "phases", "duration",
         "ssl_earliest_cert_expiry", "last_chain_expiry", "redirects", "tls_version", "address",
         "dns_answers", "content_length", "body_bytes", "received_bytes", "error"}
