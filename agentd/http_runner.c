@@ -146,11 +146,6 @@ static bool permits(void *context, const struct prober_addr *address)
     return policy_permits(r->policy, address);
 }
 
-static bool is_denied(const struct http_runner *r, const struct http_result *result)
-{
-    return result->address.family && !policy_permits(r->policy, &result->address);
-}
-
 static void on_done(void *context, const struct http_result *result)
 {
     struct probe *p = context;
@@ -160,12 +155,13 @@ static void on_done(void *context, const struct http_result *result)
         return; /* it was given up, and counted */
     r->counts.in_flight--;
     move(p, &r->running, &r->ended);
-    http_trouble_see_kind(&r->trouble, p->kind, p->name, result->trouble, r->now.mono_ns);
+    http_trouble_see_kind(&r->trouble, p->kind, p->name,
+                          result->is_forbidden ? NULL : result->trouble, r->now.mono_ns);
     if (p->is_disturbed)
         add_unsent(r, p->name, p->missed, HTTP_UNSENT_DISTURBED);
     else if (result->reason == HTTP_FAILED_LOCAL)
         add_unsent(r, p->name, p->missed,
-                   is_denied(r, result) ? HTTP_UNSENT_DENIED : HTTP_UNSENT_LOCAL);
+                   result->is_forbidden ? HTTP_UNSENT_DENIED : HTTP_UNSENT_LOCAL);
     else
         add_row(r, p->name, result, p->missed);
 }

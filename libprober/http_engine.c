@@ -162,6 +162,7 @@ static bool is_permitted(struct probe *p, const struct prober_addr *address)
 
     if (!e->permits || e->permits(e->permits_context, address))
         return true;
+    p->result.is_forbidden = true;
     p->result.trouble = "the address is not permitted";
     finish(p, HTTP_FAILED_LOCAL);
     return false;

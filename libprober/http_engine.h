@@ -59,6 +59,7 @@ struct http_result {
     uint64_t body_received, body_decoded; /* bytes, of the last hop */
     int64_t earliest_cert_expiry; /* Unix seconds, of the last hop, trusted or not; 0: none */
     int64_t last_chain_expiry;    /* likewise, of the chain that was verified */
+    bool is_forbidden;            /* the guard did not permit an address, be it a proxy's */
     bool is_resolve_skipped;      /* skip_resolve_phase_with_proxy held: there is no such phase */
     /* About a failure that lies with this machine, the proxy or the token: a sentence for a log,
      * without secrets, valid until `done` returns. NULL: none. */
@@ -72,7 +73,7 @@ struct http_engine;
 /* Errors: PROBER_ERR_NOMEM, PROBER_ERR_IO. */
 enum prober_error http_engine_create(struct http_engine **out, struct resolver *resolver);
 /* Has every address asked about, before a hop goes to it. Where `permits` is false the probe ends with
- * HTTP_FAILED_LOCAL, and the result names the address. NULL, as at first: all are permitted. */
+ * HTTP_FAILED_LOCAL. NULL, as at first: all are permitted. */
 void http_engine_set_guard(struct http_engine *e,
                            bool (*permits)(void *context, const struct prober_addr *address),
                            void *context);

@@ -528,6 +528,7 @@ static void no_hop_goes_where_the_guard_does_not_permit(void **state)
     assert_reason(get(f, "/"), "success");
     assert_reason(get(f, "/away"), "local_error");
     assert_string_equal(prober_addr_format(&f->result.address, text), denied);
+    assert_true(f->result.is_forbidden);
     assert_reason(get_at(f, denied, "/"), "local_error");
     http_engine_set_guard(f->engine, NULL, NULL);
     assert_reason(get(f, "/away"), "connect_refused");

@@ -376,25 +376,29 @@ static void what_the_policy_denies_is_unsent(void **state)
 {
     struct fixture *f = *state;
     struct policy *policy = given_policy("127.0.0.0/8");
-    struct http_result result = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
-    struct prober_addr other;
+    const struct http_result result = {.reason = HTTP_FAILED_LOCAL,
+                                       .is_forbidden = true,
+                                       .trouble = "the address is not permitted",
+                                       .content_length = -1};
+    struct prober_addr denied, other;
     struct agent_stats_http c;
 
-    assert_int_equal(prober_addr_parse("127.1.2.3", &result.address), PROBER_OK);
+    assert_int_equal(prober_addr_parse("127.1.2.3", &denied), PROBER_OK);
     assert_int_equal(prober_addr_parse("192.0.2.1", &other), PROBER_OK);
     offer(f, GIVEN_BLOCK, urls + 2, 1);
     await_start(f, 1);
-    assert_true(fake_http_engine->permits(fake_http_engine->permits_context, &result.address));
+    assert_true(fake_http_engine->permits(fake_http_engine->permits_context, &denied));
     http_runner_set_policy(f->runner, policy);
     policy_put(policy);
     turn(f);
-    assert_false(fake_http_engine->permits(fake_http_engine->permits_context, &result.address));
+    assert_false(fake_http_engine->permits(fake_http_engine->permits_context, &denied));
     assert_true(fake_http_engine->permits(fake_http_engine->permits_context, &other));
     fake_http_engine_end(0, &result);
     c = counts(f);
     assert_int_equal(c.unsent[HTTP_UNSENT_DENIED], 1);
     live(f, S(2));
     assert_true(log_has("forbids"));
+    assert_false(log_has("not the target's"));
     stop(f, 0);
 }
 
