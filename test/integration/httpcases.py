@@ -328,6 +328,66 @@ CASES += [
        401),
 ]
 
+# ---- files ----
+
+SECRETS = {"words": ["-agent.secrets.dir", "{dir}"]}
+
+
+def tls_files(**files):
+    return {"tls_config": {key: "{dir}/" + name for key, name in files.items()}}
+
+
+CASES += [
+    ok("a password of a file", "{plain}/echo",
+       {"basic_auth": {"username": "user", "password_file": "{dir}/pass"}, **has("Basic dXNlcjpwYXNz\r\n")},
+       **SECRETS),
+    ok("a user name of a file", "{plain}/echo",
+       {"basic_auth": {"username_file": "{dir}/user", "password": "pass"}, **has("Basic dXNlcjpwYXNz\r\n")},
+       **SECRETS, differs="later-key"),
+    ok("a bearer token of a file", "{plain}/echo",
+       {"bearer_token_file": "{dir}/token", **has("Bearer t0ken\r\n")}, **SECRETS),
+    ok("credentials of a file", "{plain}/echo",
+       {"authorization": {"type": "Token", "credentials_file": "{dir}/token"}, **has("Token t0ken\r\n")},
+       **SECRETS),
+    ok("credentials of a file do not go to another host", AWAY,
+       {"bearer_token_file": "{dir}/token", **IP4, **has("localhost"), **hasnt("t0ken")}, **SECRETS,
+       differs="credentials-stay", theirs={"success": False}),
+    ok("a header's value of a file", "{plain}/echo",
+       {"http_headers": {"X-Key": {"files": ["{dir}/token"]}}, **has("X-Key: t0ken\r\n")}, **SECRETS,
+       differs="later-key"),
+    ok("a header's value of a file does not go to another host", AWAY,
+       {"http_headers": {"X-Key": {"files": ["{dir}/token"]}}, **IP4, **has("localhost"), **hasnt("t0ken")},
+       **SECRETS, differs="later-key"),
+    ok("a body of a file is a stream", "{plain}/echo",
+       {"method": "POST", "body_file": "{dir}/body.txt",
+        **has("(?i)transfer-encoding: chunked", r"of a\nfile\n\z"),
+        **hasnt("Content-Length")}, **SECRETS, differs="later-key"),
+    no("a body of a file cannot be sent again", "status_code", REDIRECT + "s=307&to=/echo",
+       {"method": "POST", "body_file": "{dir}/body.txt"}, 307, **SECRETS, differs="later-key", redirects=0),
+    ok("a body of a file goes on 302", REDIRECT + "to=/echo",
+       {"method": "POST", "body_file": "{dir}/body.txt", **has(r"\AGET "), **hasnt("of a")}, **SECRETS,
+       differs="later-key"),
+    ok("a CA of a file", "{good}/answer", tls_files(ca_file="ca.pem"), **SECRETS),
+    ok("a certificate and a key of files", "{wants13}/echo",
+       {**tls_files(ca_file="ca.pem", cert_file="client.pem", key_file="client.key"),
+        **has("client=client")}, **SECRETS),
+    ok("a path is relative to the directory of secrets", "{good}/answer",
+       {"tls_config": {"ca_file": "ca.pem"}},
+       **SECRETS, alone=True),
+    no("a file that is not there", "local_error", "{plain}/echo", {"bearer_token_file": "{dir}/none"},
+       **SECRETS),
+    no("a CA file that is not there", "local_error", "{good}/echo", tls_files(ca_file="none"), **SECRETS),
+    no("a CA file without a certificate", "local_error", "{good}/echo", tls_files(ca_file="text"),
+       **SECRETS),
+    no("a body file that is not there", "local_error", "{plain}/echo", {"body_file": "{dir}/none"},
+       **SECRETS,
+       differs="later-key"),
+    no("a key that is not the certificate's", "local_error", "{good}/echo",
+       tls_files(ca_file="ca.pem", cert_file="client.pem", key_file="stranger.key"), **SECRETS),
+    no("a file that leads out of the directory", "local_error", "{plain}/echo",
+       {"bearer_token_file": "{dir}/escape"}, **SECRETS, alone=True),
+]
+
 # ---- TLS ----
 
 CASES += [

@@ -45,6 +45,11 @@ garbage.test garbage
 """
 
 
+# What probes read beneath the directory of secrets, which is the world's.
+FILES = {"user": "user\n", "pass": "\n pass \n", "token": "t0ken\n", "body.txt": "of a\nfile\n", "nothing": "",
+         "text": "no PEM\n"}
+
+
 def free_port():
     """A port that nobody listens on, at both loopbacks."""
     sockets = bound_loopbacks()
@@ -163,6 +168,7 @@ class World:
         self._add("proxy_auth", Proxy(wants=b"Proxy-Authorization: Basic dXNlcjpwYXNz"))
         self._add("proxy_header", Proxy(wants=b"X-Way: through", unwanted=("X-Probe", "Authorization")))
         self._nginx()
+        self._files()
         self._dns()
         self.urls["refused"] = f"http://127.0.0.1:{free_port()}"
         for name in list(self.urls):
@@ -189,6 +195,12 @@ class World:
         for name, port in ports.items():
             scheme = "http" if name == "plain" else "https"
             self.urls["nginx" if name == "plain" else "nginx_" + name] = f"{scheme}://127.0.0.1:{port}"
+
+    def _files(self):
+        for name, text in FILES.items():
+            with open(os.path.join(self.directory, name), "w", encoding="utf-8") as f:
+                f.write(text)
+        os.symlink("/etc/passwd", os.path.join(self.directory, "escape"))
 
     def _dns(self):
         table = os.path.join(self.directory, "names")
