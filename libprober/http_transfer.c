@@ -437,7 +437,7 @@ static bool is_out_of_memory(const struct http_transfer *t, CURLcode code)
 
 static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode code)
 {
-    if (is_out_of_memory(t, code) || code == CURLE_FAILED_INIT)
+    if (is_out_of_memory(t, code) || code == CURLE_FAILED_INIT || code == CURLE_SSL_CERTPROBLEM)
         return HTTP_FAILED_LOCAL;
     if (code == CURLE_COULDNT_CONNECT || is_on_the_way(t))
         return reason_of_connect(t);
@@ -445,7 +445,7 @@ static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode c
         return HTTP_FAILED_TRUNCATED;
     if (t->is_tls && has_failed_in_tls(t, code))
         return HTTP_FAILED_TLS_HANDSHAKE;
-    if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CONNECT_ERROR)
+    if (code == CURLE_SSL_CONNECT_ERROR)
         return HTTP_FAILED_TLS_HANDSHAKE;
     return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR
                ? HTTP_FAILED_NO_RESPONSE
