@@ -61,7 +61,7 @@ def world():
     import httplib  # what it needs is not needed elsewhere
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is old and weak there is so on purpose
-        a_world = httplib.World()
+        a_world = httplib.World(BUILD, INSTRUMENTED)
     yield a_world
     a_world.close()
 
@@ -72,7 +72,8 @@ def outcomes(world, request):
     import httplib
     params = [getattr(item, "callspec", None) for item in request.session.items
               if item.module is request.module]
-    return httplib.probe_all(world, BUILD, [p.params["case"] for p in params if p and "case" in p.params])
+    cases = [p.params["case"] for p in params if p and "case" in p.params]
+    return httplib.probe_all(world, cases)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def side_by_side(world, blackbox, cases, at_once=3):
     """{case: (our object, theirs in our words)}"""
     def one(case):
         words = [world.fill(w) for w in case.words]
-        ours = httplib.probe(world, httplib.BUILD, case.url, case.block, *words, timeout=case.timeout,
+        ours = httplib.probe(world, case.url, case.block, *words, timeout=case.timeout,
                              name=f"beside-{id(case)}", env=world.fill(case.env))
         assert ours.object, f"{case.says}: {ours}"
         return case, (ours.object, blackbox.probe(case))

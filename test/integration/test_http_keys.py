@@ -14,8 +14,8 @@ def test_a_probe_where(case, outcomes, world):
 
 
 @pytest.mark.parametrize("block, told", [pytest.param(*c[1:3], id=c[0]) for c in httpfaults.REFUSED])
-def test_what_is_refused_at_load(block, told, world, build):
-    outcome = httplib.probe(world, build, "{plain}/answer", block, name="refused")
+def test_what_is_refused_at_load(block, told, world):
+    outcome = httplib.probe(world, "{plain}/answer", block, name="refused")
     assert outcome.status == 2 and not outcome.object, outcome
     first = outcome.errors.splitlines()[0]
     assert httplib.PLACE.search(first), first
@@ -23,6 +23,6 @@ def test_what_is_refused_at_load(block, told, world, build):
 
 
 @pytest.mark.parametrize("block", [pytest.param(c[1], id=c[0]) for c in httpfaults.TAKEN])
-def test_what_is_taken_at_load(block, world, build):
-    outcome = httplib.probe(world, build, "{plain}/answer", block, name="taken")
+def test_what_is_taken_at_load(block, world):
+    outcome = httplib.probe(world, "{plain}/answer", block, name="taken")
     assert outcome.status in (0, 1), outcome
