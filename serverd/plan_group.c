@@ -61,12 +61,8 @@ static void group(struct plan *plan, struct listed *all, size_t count)
     uint32_t number = plan->group_count + 1;
 
     for (size_t i = 1; i < count; i++) {
-        if (all[i].entry == last->entry) {
-            all[i].target->text = NULL;
-            continue;
-        }
         note_shadowed(plan, last, &all[i]);
-        if (closed) {
+        if (closed || all[i].entry == last->entry) {
             all[i].target->text = NULL;
             continue;
         }

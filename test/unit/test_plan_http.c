@@ -123,7 +123,7 @@ static void targets_that_are_shown_alike_are_one(void **state)
         false);
     assert_string_equal(shown(plan, 0), "web:http://u:p@x/,http://y/");
     assert_string_equal(plan_region_find(plan, "web")->entries[0].targets[0].shown, "http://x/");
-    assert_int_equal(plan->shadowed, 1);
+    assert_int_equal(plan->shadowed, 3);
     assert_string_equal(plan->shadowed_target, "http://x/");
     plan_put(plan);
 }
