@@ -1,9 +1,11 @@
 """The probe file on its way to the agents: who gets what, when, and what is never sent."""
 import json
 import signal
+import sys
 import time
 
 import pytest
+import meshlib
 import wirelib
 from lablib import Mesh, wait_until
 
@@ -168,3 +170,53 @@ def test_a_new_file_is_with_the_agents_within_a_second(mesh, how):
     write(mesh, "prober_configs:\n" + entry("targets: []"))
     assert mesh.get("/-/reload", method="POST")[0] == 500
     assert sorted(other.urls()) == ["a.test", "c.test"]
+
+
+# Takes whoever is "me" with the right password; at /slow it takes its time.
+LOCKED = """
+import base64, http.server, sys, time
+class Web(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = self.headers.get("Authorization", "").removeprefix("Basic ")
+        if self.path == "/slow":
+            time.sleep(0.5)
+        self.send_response(200 if base64.b64decode(said) == b"me:hunter2" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Web)
+print("ready", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.address
+def test_secrets_are_used_shown_to_nobody_and_changed_by_a_reload(mesh):
+    """Real daemons: an agent on the server's host, who gets them, and one elsewhere."""
+    locked = mesh.lab.spawn(mesh.server_host, [sys.executable, "-c", LOCKED], "locked")
+    wait_until(lambda: "ready" in locked.log(), 10, "the web server is ready")
+
+    def file(password):
+        return ("prober_configs:\n" + entry("targets: ['http://127.0.0.1:8080/'], http: {basic_auth: {username: me, "
+                                            f"password: {password}" "}}") +
+                entry(f"targets: ['http://me:{password}@127.0.0.1:8080/slow']"))
+    started(mesh, file("hunter2"))
+    far = mesh.add_agents("north")[0]
+    mesh.start_agent(mesh.server_host, "-agent.rpc.report.addr", "127.0.0.1:6000", region="near")
+    mesh.start_agent(far, "-agent.rpc.report.addr", "10.77.0.1:6000")
+
+    def reasons(path):
+        found = meshlib.select(meshlib.parse(mesh.get("/metrics")[2]), "prober_http_failed",
+                               target_addr="http://127.0.0.1:8080/" + path)
+        return {(dict(ls)["source_region"], dict(ls)["failed_reason"]): v for ls, v in found.items()}
+    for path in ("", "slow"):
+        wait_until(lambda p=path: reasons(p) == {("near", "success"): 0}, 20, f"/{path} is probed with the password")
+    wait_until(lambda: metric(mesh, "prober_server_plan_withheld_entries") == 2, 10, "the other agent is not told")
+    write(mesh, file("other-secret"))
+    mesh.server.signal(signal.SIGHUP)
+    for path in ("", "slow"):
+        wait_until(lambda p=path: reasons(p) == {("near", "status_code"): 1}, 10, f"/{path} is probed with another")
+    shown = mesh.get("/metrics")[2] + mesh.get("/-/targets")[2] + mesh.server.log() + \
+        "".join(daemon.log() for daemon in mesh.agents.values())
+    assert "hunter2" not in shown and "other-secret" not in shown
