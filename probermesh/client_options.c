@@ -23,6 +23,11 @@ static const char *const colours[] = {"auto", "always", "never", NULL};
      .help = "Colour: auto (on a terminal, unless NO_COLOR is set), always, never."},             \
     {.name = "json", .type = OPTION_BOOL, .offset = MEMBER(json), .group = "Flags",               \
      .help = "Print the server's answer as it came."},                                            \
+    {.name = "watch", .type = OPTION_BOOL, .offset = MEMBER(watch), .group = "Flags",             \
+     .help = "Go on, and show everything anew every interval."},                                  \
+    {.name = "interval", .type = OPTION_DURATION, .offset = MEMBER(interval_ns),                  \
+     .fallback = "2s", .group = "Flags", .min = 100000000, .max = INT64_MAX,                      \
+     .help = "The interval of -watch."},                                                          \
     {.name = "h", .type = OPTION_BOOL, .offset = MEMBER(help), .group = "Flags",                  \
      .help = "Show this."},                                                                       \
     {.name = "help", .type = OPTION_BOOL, .offset = MEMBER(help), .group = "Flags",               \
@@ -30,15 +35,11 @@ static const char *const colours[] = {"auto", "always", "never", NULL};
 
 static const struct option status_options[] = {
     SHARED_OPTIONS,
-    {.name = "watch", .type = OPTION_BOOL, .offset = MEMBER(watch), .group = "Flags",
-     .help = "Go on, and show the mesh anew every interval."},
-    {.name = "interval", .type = OPTION_DURATION, .offset = MEMBER(interval_ns), .fallback = "2s",
-     .group = "Flags", .min = 100000000, .max = INT64_MAX, .help = "The interval of -watch."},
     {.name = "pairs", .type = OPTION_BOOL, .offset = MEMBER(pairs), .group = "Flags",
      .help = "List the pairs with all their numbers instead of the matrix."},
 };
 
-static const struct option agents_options[] = {SHARED_OPTIONS};
+static const struct option other_options[] = {SHARED_OPTIONS};
 
 static const struct {
     const char *usage;
@@ -48,8 +49,12 @@ static const struct {
     [CLIENT_STATUS] = {"usage: probermesh status [flags]\n\n"
                        "Shows loss and mean round-trip time from every region to every other.\n",
                        status_options, ARRAY_LEN(status_options)},
+    [CLIENT_URLS] = {"usage: probermesh urls [flags]\n\n"
+                     "Lists every probed URL as seen from every region: whether it is well, its last\n"
+                     "status, the mean seconds of each phase, and how long its certificate lasts.\n",
+                     other_options, ARRAY_LEN(other_options)},
     [CLIENT_AGENTS] = {"usage: probermesh agents [flags]\n\nLists the agents that the server knows.\n",
-                       agents_options, ARRAY_LEN(agents_options)},
+                       other_options, ARRAY_LEN(other_options)},
 };
 
 bool client_options_read(struct client_options *out, enum client_command command, int argc,

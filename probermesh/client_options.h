@@ -15,13 +15,12 @@ struct client_options {
     int colour; /* enum terminal_colour */
     bool json;
     bool help;
-    /* of status alone */
     bool watch;
-    bool pairs;
     uint64_t interval_ns;
+    bool pairs; /* of status alone */
 };
 
-enum client_command { CLIENT_STATUS, CLIENT_AGENTS };
+enum client_command { CLIENT_STATUS, CLIENT_URLS, CLIENT_AGENTS };
 
 /* Reads the flags of a command, argv[argc], and PROBERMESH_SERVER and the like. Returns true when the
  * command is to go on; else *status is its exit status (help was printed, or an error). */

@@ -160,6 +160,7 @@ static void print_help(const struct dispatch_mode *modes, size_t count)
          "\n"
          "Commands:\n"
          "  status    show the mesh of regions: loss and round-trip time of every pair\n"
+         "  urls      list every probed URL as seen from every region\n"
          "  agents    list the agents that the server knows\n"
          "  help      show this; 'probermesh COMMAND -h' shows a command's flags\n"
          "\n"

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "common/array.h"
-#include "probermesh/agents_command.h"
 #include "probermesh/dispatch.h"
-#include "probermesh/status_command.h"
+#include "probermesh/show_command.h"
 
 static int help_command(int argc, char *const *argv)
 {
@@ -23,6 +22,7 @@ static const struct command {
     int (*run)(int argc, char *const *argv); /* the words after the command's name; exit status */
 } commands[] = {
     {"status", status_command},
+    {"urls", urls_command},
     {"agents", agents_command},
     {"help", help_command},
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/array.h"
 #include "common/duration.h"
@@ -248,6 +249,77 @@ static void add_addresses(struct table *table, const struct json *row, const cha
     strbuf_free(&text);
 }
 
+static void add_phase(struct table *table, const struct json *row, const char *key)
+{
+    add_seconds(table, json_get(row, "phases"), key);
+}
+
+/* Unix seconds, as a day. */
+static void add_day(struct table *table, const struct json *row, const char *key)
+{
+    char text[CELL_MAX] = "-";
+    double value;
+    struct tm tm;
+    time_t at;
+
+    if (number(row, key, &value) && value > 0 && value < 1e12) {
+        at = (time_t)value;
+        if (gmtime_r(&at, &tm))
+            strftime(text, sizeof(text), "%Y-%m-%d", &tm);
+    }
+    table_add(table, text, TABLE_PLAIN);
+}
+
+/* What agents say of a URL: how many fail, and the reason that most of them give. */
+struct verdict {
+    uint64_t agents, failing, most;
+    const char *reason;
+};
+
+static struct verdict judge(const struct json *url)
+{
+    const struct json *failed = json_get(url, "failed");
+    struct verdict v = {0};
+
+    json_u64(json_get(url, "succeeded"), &v.agents);
+    for (size_t i = 0; i < json_count(failed); i++) {
+        uint64_t count = 0;
+
+        json_u64(json_at(failed, i), &count);
+        v.failing += count;
+        if (count > v.most) {
+            v.most = count;
+            v.reason = json_key(failed, i);
+        }
+    }
+    v.agents += v.failing;
+    return v;
+}
+
+bool view_url_succeeds(const struct json *url)
+{
+    struct verdict v = judge(url);
+
+    return v.failing * 2 < v.agents || v.agents == 0;
+}
+
+static void add_verdict(struct table *table, const struct json *row, const char *key)
+{
+    struct verdict v = judge(row);
+    char text[CELL_MAX];
+
+    (void)key;
+    if (v.agents == 0) {
+        table_add(table, "-", TABLE_DIM);
+    } else if (v.failing == 0) {
+        table_add(table, "ok", TABLE_GREEN);
+    } else {
+        snprintf(text, sizeof(text), "%s %llu/%llu", v.reason, (unsigned long long)v.failing,
+                 (unsigned long long)v.agents);
+        table_add(table, text, view_url_succeeds(row) ? TABLE_YELLOW : TABLE_RED);
+    }
+}
+
 static enum prober_error view_list(const struct json *rows, const struct column *columns, size_t count,
                                    size_t left, struct view_style style, struct strbuf *out,
                                    struct prober_failure *why)
@@ -287,6 +359,29 @@ enum prober_error view_pairs(const struct json *answer, struct view_style style,
     if (!json_is_array(pairs))
         return not_an_answer("region pairs", why);
     return view_list(pairs, columns, ARRAY_LEN(columns), 2, style, out, why);
+}
+
+enum prober_error view_urls(const struct json *answer, struct view_style style, struct strbuf *out,
+                            struct prober_failure *why)
+{
+    static const struct column columns[] = {
+        {"FROM", "source", add_text},        {"REGION", "target_region", add_text},
+        {"URL", "target", add_text},         {"STATE", "", add_verdict},
+        {"STATUS", "status_code", add_count}, {"TOTAL", "duration", add_seconds},
+        {"RESOLVE", "resolve", add_phase},   {"CONNECT", "connect", add_phase},
+        {"TLS", "tls", add_phase},           {"PROCESSING", "processing", add_phase},
+        {"TRANSFER", "transfer", add_phase}, {"CERTIFICATE", "ssl_earliest_cert_expiry", add_day},
+        {"AGE", "age", add_seconds},
+    };
+    const struct json *urls = json_get(answer, "urls");
+
+    if (!json_is_array(urls))
+        return not_an_answer("URLs", why);
+    if (json_count(urls) == 0) {
+        strbuf_puts(out, "no URLs: the server's probe file (-server.probe.file) names them\n");
+        return PROBER_OK;
+    }
+    return view_list(urls, columns, ARRAY_LEN(columns), 4, style, out, why);
 }
 
 enum prober_error view_agents(const struct json *answer, struct view_style style, struct strbuf *out,

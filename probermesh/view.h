@@ -29,6 +29,12 @@ enum prober_error view_matrix(const struct json *answer, struct view_style style
 /* /api/v1/mesh: one line a pair with all its numbers. */
 enum prober_error view_pairs(const struct json *answer, struct view_style style, struct strbuf *out,
                              struct prober_failure *why);
+/* /api/v1/http: one line a URL and source region. */
+enum prober_error view_urls(const struct json *answer, struct view_style style, struct strbuf *out,
+                            struct prober_failure *why);
+/* An item of that list: false when agents that probe it fail, and are not fewer than those that do
+ * not. */
+bool view_url_succeeds(const struct json *url);
 /* /api/v1/agents: one line an agent. */
 enum prober_error view_agents(const struct json *answer, struct view_style style, struct strbuf *out,
                               struct prober_failure *why);

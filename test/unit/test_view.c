@@ -159,6 +159,38 @@ static void agents_are_listed_with_their_state(void **state)
                  "us      gone   -                 -        -          -             -\n");
 }
 
+static void urls_are_listed_with_what_most_agents_say(void **state)
+{
+    static const char answer[] =
+        "{\"urls\":["
+        "{\"source\":\"eu\",\"target_region\":\"web\",\"target\":\"https://a.test/\",\"succeeded\":2,"
+        "\"failed\":{},\"phases\":{\"resolve\":0.001,\"connect\":0.01,\"tls\":0.02,"
+        "\"processing\":0.03,\"transfer\":0.001},\"duration\":0.0625,\"status_code\":200,"
+        "\"ssl_earliest_cert_expiry\":1900000000,\"age\":1.5},"
+        "{\"source\":\"eu\",\"target_region\":\"web\",\"target\":\"b.test\",\"succeeded\":1,"
+        "\"failed\":{\"timeout\":1,\"status_code\":3},\"phases\":null,\"status_code\":500},"
+        "{\"source\":\"us\",\"target_region\":\"\",\"target\":\"c.test\",\"succeeded\":0}]}";
+
+    (void)state;
+    expect_print(
+        view_urls, answer, (struct view_style){0, false},
+        "FROM  REGION  URL              STATE            STATUS    TOTAL  RESOLVE  CONNECT      TLS  "
+        "PROCESSING  TRANSFER  CERTIFICATE     AGE\n"
+        "eu    web     https://a.test/  ok                  200  62.5 ms  1.00 ms  10.0 ms  20.0 ms  "
+        "   30.0 ms   1.00 ms   2030-03-17  1.50 s\n"
+        "eu    web     b.test           status_code 4/5     500        -        -        -        -  "
+        "         -         -            -       -\n"
+        "us            c.test           -                     -        -        -        -        -  "
+        "         -         -            -       -\n");
+}
+
+static void no_urls_is_said_in_words(void **state)
+{
+    (void)state;
+    expect_print(view_urls, "{\"urls\":[]}", (struct view_style){0, false},
+                 "no URLs: the server's probe file (-server.probe.file) names them\n");
+}
+
 static void an_answer_of_another_shape_is_refused(void **state)
 {
     static const char *const answers[] = {"{}", "[]", "{\"pairs\":3,\"agents\":{}}", "null",
@@ -207,6 +239,8 @@ int main(void)
         cmocka_unit_test(no_pairs_yet_is_said_in_words),
         cmocka_unit_test(pairs_are_listed_with_their_numbers),
         cmocka_unit_test(agents_are_listed_with_their_state),
+        cmocka_unit_test(urls_are_listed_with_what_most_agents_say),
+        cmocka_unit_test(no_urls_is_said_in_words),
         cmocka_unit_test(an_answer_of_another_shape_is_refused),
         cmocka_unit_test(seconds_take_the_unit_that_reads_best),
     };
