@@ -165,9 +165,9 @@ static void put_certificate(struct strbuf *out, const struct http_trace_certific
     strbuf_putc(out, '}');
 }
 
-static void put_tls(struct strbuf *out, const struct http_trace_tls *tls)
+static void put_tls(struct strbuf *out, const char *key, const struct http_trace_tls *tls)
 {
-    oneshot_json_key(out, "tls");
+    oneshot_json_key(out, key);
     if (!tls) {
         strbuf_puts(out, "null");
         return;
@@ -191,6 +191,21 @@ static void put_tls(struct strbuf *out, const struct http_trace_tls *tls)
     strbuf_puts(out, "]}");
 }
 
+static void put_proxy(struct strbuf *out, const struct http_trace_hop *hop)
+{
+    oneshot_json_key(out, "proxy");
+    if (!hop->proxy) {
+        strbuf_puts(out, "null");
+        return;
+    }
+    strbuf_putc(out, '{');
+    oneshot_json_add_string(out, "host", hop->proxy);
+    oneshot_json_key(out, "address");
+    oneshot_json_put_address(out, &hop->proxy_address);
+    put_tls(out, "tls", hop->proxy_tls);
+    strbuf_putc(out, '}');
+}
+
 static void put_hop(struct strbuf *out, const struct http_trace_hop *hop)
 {
     const struct http_trace_outcome *o = &hop->outcome;
@@ -200,9 +215,10 @@ static void put_hop(struct strbuf *out, const struct http_trace_hop *hop)
     oneshot_json_add_string(out, "url", hop->url);
     oneshot_json_add_seconds(out, "began", hop->began_ns);
     put_addresses(out, &hop->answer);
+    put_proxy(out, hop);
     oneshot_json_add_string(out, "local_address", o->local);
     put_phases(out, hop);
-    put_tls(out, hop->tls);
+    put_tls(out, "tls", hop->tls);
     put_heads(out, "requests", hop->requests.first);
     put_heads(out, "responses", hop->responses.first);
     oneshot_json_add_count(out, "received_bytes", o->body_received);

@@ -186,6 +186,7 @@ static void on_address_of_proxy(void *context, const struct resolver_answer *ans
         return;
     p->proxy_lookup_ns = answer->elapsed_ns;
     p->proxy_address = answer->address;
+    http_trace_proxy(p->trace, p->proxy->host, p->proxy->port, &answer->address);
     if (answer->status != RESOLVER_OK) {
         p->result.trouble = "the proxy's name has no address";
         finish(p, answer->status == RESOLVER_CANCELLED ? HTTP_FAILED_LOCAL : HTTP_FAILED_PROXY);

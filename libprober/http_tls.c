@@ -147,7 +147,7 @@ static int verify(X509_STORE_CTX *ctx, void *context)
 void http_tls_attach(struct http_tls_session *s, void *ssl_ctx)
 {
     s->started_ns = clock_monotonic_ns();
-    http_trace_begin_tls(s->trace, s->name);
+    http_trace_begin_tls(s->trace, s->name, s->is_proxy);
     if (s->trust)
         SSL_CTX_set1_cert_store(ssl_ctx, s->trust->store);
     if (s->allows_old)

@@ -23,6 +23,7 @@ struct http_tls_trust;
 struct http_tls_session {
     const struct http_tls_trust *trust;
     struct http_trace *trace; /* to be told; NULL */
+    bool is_proxy;            /* the server is a proxy, to the trace */
     const char *name;    /* that the certificate must be for: a host name or a literal address */
     bool is_unverified;  /* anything will do */
     bool allows_old;     /* TLS below 1.2 */

@@ -1,7 +1,9 @@
 #include "libprober/http_trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/arena.h"
 #include "common/strbuf.h"
@@ -108,7 +110,7 @@ static struct http_trace_hop *hop_of(struct http_trace *t)
 
 static struct http_trace_tls *tls_of(struct http_trace *t)
 {
-    return t && t->last ? t->last->tls : NULL;
+    return t && t->last ? t->last->handshake : NULL;
 }
 
 void http_trace_begin_hop(struct http_trace *t, const struct http_url *url, uint64_t now_ns)
@@ -139,15 +141,29 @@ void http_trace_lookup(struct http_trace *t, const struct resolver_answer *answe
     t->last->answer = *answer;
 }
 
-void http_trace_begin_tls(struct http_trace *t, const char *server_name)
+void http_trace_proxy(struct http_trace *t, const char *host, uint16_t port,
+                      const struct prober_addr *address)
+{
+    struct http_trace_hop *hop = hop_of(t);
+    char text[PROBER_HOST_MAX + 16];
+
+    if (!hop)
+        return;
+    snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+    hop->proxy = copy_string(t, text);
+    hop->proxy_address = *address;
+}
+
+void http_trace_begin_tls(struct http_trace *t, const char *server_name, bool is_proxy)
 {
     struct http_trace_hop *hop = hop_of(t);
 
     if (!hop)
         return;
-    hop->tls = take(t, sizeof(*hop->tls));
-    if (hop->tls)
-        hop->tls->server_name = copy_string(t, server_name);
+    hop->handshake = take(t, sizeof(*hop->handshake));
+    *(is_proxy ? &hop->proxy_tls : &hop->tls) = hop->handshake;
+    if (hop->handshake)
+        hop->handshake->server_name = copy_string(t, server_name);
 }
 
 void http_trace_certificate(struct http_trace *t, const struct http_trace_certificate *c)
@@ -232,16 +248,27 @@ static void add_line(struct http_trace *t, struct http_trace_head *head, const c
     append(t, &head->lines, copy_scratch(t, &len));
 }
 
+/* libcurl tells of lines about the connection that HTTP/2 has not, and does not send them. */
+static bool is_sent(const char *line, size_t len, bool is_http2)
+{
+    static const char name[] = "Connection:";
+
+    return !is_http2 || len < strlen(name) || strncasecmp(line, name, strlen(name)) != 0;
+}
+
 void http_trace_request(struct http_trace *t, const char *head, size_t len)
 {
     struct http_trace_hop *hop = hop_of(t);
     struct http_trace_head *kept = hop ? add_head(t, &hop->requests) : NULL;
+    const char *start_end = memchr(head, '\r', len);
+    bool is_http2 = start_end && start_end - head > 7 && memcmp(start_end - 7, " HTTP/2", 7) == 0;
 
     while (kept && len > 0) {
         const char *end = memchr(head, '\n', len);
         size_t line = end ? (size_t)(end - head) + 1 : len;
 
-        add_line(t, kept, head, line);
+        if (is_sent(head, line, is_http2))
+            add_line(t, kept, head, line);
         head += line;
         len -= line;
     }

@@ -79,8 +79,11 @@ struct http_trace_hop {
     uint64_t began_ns; /* after the first hop */
     bool is_looked_up;
     struct resolver_answer answer;
+    const char *proxy; /* "host:port"; NULL: none */
+    struct prober_addr proxy_address;
     struct http_trace_heads requests, responses; /* several with a proxy, or interim answers */
-    struct http_trace_tls *tls;                  /* NULL: no handshake was begun */
+    struct http_trace_tls *tls, *proxy_tls;      /* NULL: no handshake was begun */
+    struct http_trace_tls *handshake;            /* the one that runs; private */
     struct http_trace_outcome outcome;
     enum http_reason failure; /* HTTP_SUCCEEDED: the answer came whole */
     const char *error;        /* what the library said of it; NULL: nothing */
@@ -100,8 +103,11 @@ enum prober_error http_trace_create(struct http_trace **out, const struct http_s
 /* The engine tells what happens, in this order; all is copied. A NULL trace is fine: nothing. */
 void http_trace_begin_hop(struct http_trace *t, const struct http_url *url, uint64_t now_ns);
 void http_trace_lookup(struct http_trace *t, const struct resolver_answer *answer);
-/* A handshake begins that must prove server_name. */
-void http_trace_begin_tls(struct http_trace *t, const char *server_name);
+/* The hop goes through the proxy host:port. */
+void http_trace_proxy(struct http_trace *t, const char *host, uint16_t port,
+                      const struct prober_addr *address);
+/* A handshake begins that must prove server_name, that of the proxy perhaps. */
+void http_trace_begin_tls(struct http_trace *t, const char *server_name, bool is_proxy);
 /* Adds a certificate of the chain, then the names that it is for. */
 void http_trace_certificate(struct http_trace *t, const struct http_trace_certificate *c);
 void http_trace_name(struct http_trace *t, const char *name, size_t len);

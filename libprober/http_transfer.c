@@ -84,7 +84,7 @@ static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *context)
     return CURLE_OK;
 }
 
-/* The request goes out once the handshake is over. */
+/* A request goes out, to the proxy or the server, once the handshake is over. */
 static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *context)
 {
     struct http_transfer *t = context;
@@ -93,8 +93,8 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     if (type != CURLINFO_HEADER_OUT)
         return 0;
     http_trace_request(t->trace, bytes, len);
-    if (t->tls.started_ns > 0 && curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK &&
-        info)
+    if ((t->tls.started_ns > 0 || t->way.proxy_tls.started_ns > 0) &&
+        curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info)
         http_tls_trace(&t->tls, info->internals);
     return 0;
 }

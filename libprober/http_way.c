@@ -147,6 +147,8 @@ bool http_way_set(struct http_way *w, void *easy, const struct http_hop *hop,
     if (!hop->proxy)
         return true;
     w->proxy_tls = (struct http_tls_session){.trust = like->trust,
+                                             .trace = like->trace,
+                                             .is_proxy = true,
                                              .name = hop->proxy->host,
                                              .is_unverified = like->is_unverified,
                                              .allows_old = like->allows_old};

@@ -24,6 +24,6 @@ fakes_test_icmp_laws := fake_icmp_socket
 fakes_test_probe_http := fake_probe_http_run
 fakes_test_probe_http_run := dns_server http_server
 fakes_test_control := fake_log
-fakes_test_http_trace := dns_server http_server tls_server relay
+fakes_test_http_trace := dns_server http_server tls_server proxy_server relay relay
 fakes_test_target_fetch := http_server
 fakes_test_target_lists := http_server

@@ -22,6 +22,7 @@ struct given_http_engine {
     struct http_engine *engine;
     struct http_spec spec;
     struct http_means means;
+    struct http_trace *trace; /* for the next probe; NULL: none */
     struct http_kind *kind; /* made by the first probe; given_spec_changes forgets it */
     struct http_result result;
     char trouble[PROBER_FAILURE_MAX]; /* of the result; "": none */
@@ -70,8 +71,8 @@ static inline void given_begin(struct given_http_engine *g, const char *url, uin
 
     if (!g->kind && http_kind_create(&g->kind, &g->spec, &g->means, &why))
         fail_msg("%s", why.text);
-    http_engine_start(g->engine, g->kind, url, timeout_ns, clock_monotonic_ns() + g->later_ns,
-                      given_on_done, g);
+    http_engine_start_traced(g->engine, g->kind, url, timeout_ns,
+                             clock_monotonic_ns() + g->later_ns, g->trace, given_on_done, g);
 }
 
 static inline void given_turn(struct given_http_engine *g)

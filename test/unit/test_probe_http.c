@@ -17,7 +17,9 @@ static const char text[] =
     "prober_configs:\n"
     "- {prober_type: http, region: r, name: one, targets: [x, y]}\n"
     "- {prober_type: http, region: r, name: two, timeout: 3s, targets: [x]}\n"
-    "- {prober_type: http, region: s, name: two, targets: [z]}\n";
+    "- {prober_type: http, region: s, name: two, targets: [z]}\n"
+    "- {prober_type: http, region: s, name: none, "
+    "file_sd_configs: [{files: [a.yaml]}]}\n";
 static char path[] = "/tmp/test_probe_http.XXXXXX";
 
 static int make_file(void **state)
@@ -108,6 +110,7 @@ static void a_wrong_command_line_probes_nothing(void **state)
         "-config FILE a",
         "-config FILE -prober three a",
         "-config FILE -prober two a",
+        "-config FILE -prober none",
         "-config /nonexistent/file -prober one a",
         "-prober one a",
         "-timeout 2h a",

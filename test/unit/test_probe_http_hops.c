@@ -111,6 +111,7 @@ static void hops_stand_in_their_order_with_what_was_said(void **state)
     (void)state;
     begin("a.test", 100);
     http_trace_lookup(trace, &answer);
+    http_trace_proxy(trace, "proxy.test", 3128, &answer.address);
     http_trace_request(trace, request, strlen(request));
     http_trace_response(trace, "HTTP/1.1 200 OK\r\n", 17);
     http_trace_response(trace, "X-A: b\r\n", 8);
@@ -123,6 +124,9 @@ static void hops_stand_in_their_order_with_what_was_said(void **state)
     assert_text("hops.0.address", "192.0.2.1");
     assert_text("hops.0.addresses.1", "192.0.2.2");
     assert_text("hops.0.local_address", "192.0.2.9:50000");
+    assert_text("hops.0.proxy.host", "proxy.test:3128");
+    assert_text("hops.0.proxy.address", "192.0.2.1");
+    assert_true(json_is_null(at("hops.1.proxy")));
     assert_number("hops.0.phases.resolve", 0.003);
     assert_number("hops.0.phases.connect", 0.005);
     assert_true(json_is_null(at("hops.0.phases.tls")));
@@ -152,7 +156,7 @@ static void tls_shows_its_certificates_and_the_verdict(void **state)
 
     (void)state;
     begin("a.test", 0);
-    http_trace_begin_tls(trace, "a.test");
+    http_trace_begin_tls(trace, "a.test", false);
     put();
     assert_true(json_is_null(at("hops.0.tls.is_verified")));
     assert_true(json_is_null(at("hops.0.tls.verify_depth")));
