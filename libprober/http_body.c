@@ -1,15 +1,18 @@
 #include "libprober/http_body.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
-#include "common/strbuf.h"
+#define ROOM_MIN ((size_t)64 << 10) /* bytes; untouched pages take no memory */
 
 struct http_body {
     struct compress_decoder *decoder;
     uint64_t limit; /* UINT64_MAX: none */
     uint64_t received, decoded;
     size_t kept; /* at most */
-    struct strbuf text;
+    char *text;  /* [room], mapped: it grows without a copy, and its memory goes back whole */
+    size_t len, room;
 };
 
 enum prober_error http_body_create(struct http_body **out, const struct http_body_config *config)
@@ -33,6 +36,26 @@ out:
     return err;
 }
 
+static bool make_room(struct http_body *b, size_t more)
+{
+    size_t room = b->room ? b->room : ROOM_MIN;
+    void *text;
+
+    if (more <= b->room - b->len)
+        return true;
+    while (room - b->len < more)
+        room *= 2;
+    if (b->room == 0)
+        text = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    else
+        text = mremap(b->text, b->room, room, MREMAP_MAYMOVE);
+    if (text == MAP_FAILED)
+        return false;
+    b->text = text;
+    b->room = room;
+    return true;
+}
+
 static enum prober_error take(void *context, const void *bytes, size_t len)
 {
     struct http_body *b = context;
@@ -40,10 +63,13 @@ static enum prober_error take(void *context, const void *bytes, size_t len)
     size_t taken = len <= room ? len : (size_t)room;
 
     b->decoded += taken;
-    if (b->text.len < b->kept) {
-        strbuf_put(&b->text, bytes, taken <= b->kept - b->text.len ? taken : b->kept - b->text.len);
-        if (!strbuf_ok(&b->text))
+    if (b->len < b->kept && taken > 0) {
+        size_t kept = taken <= b->kept - b->len ? taken : (size_t)(b->kept - b->len);
+
+        if (!make_room(b, kept))
             return PROBER_ERR_NOMEM;
+        memcpy(b->text + b->len, bytes, kept);
+        b->len += kept;
     }
     return taken < len ? PROBER_ERR_RANGE : PROBER_OK;
 }
@@ -71,8 +97,8 @@ uint64_t http_body_decoded(const struct http_body *b)
 
 const char *http_body_text(const struct http_body *b, size_t *len)
 {
-    *len = b->text.len;
-    return b->text.len > 0 ? b->text.bytes : "";
+    *len = b->len;
+    return b->len > 0 ? b->text : "";
 }
 
 void http_body_destroy(struct http_body *b)
@@ -80,6 +106,7 @@ void http_body_destroy(struct http_body *b)
     if (!b)
         return;
     compress_decoder_destroy(b->decoder);
-    strbuf_free(&b->text);
+    if (b->room > 0)
+        munmap(b->text, b->room);
     free(b);
 }
