@@ -60,8 +60,8 @@ static void put_heading(const struct page *page, const struct client_options *op
     size_t faults = 0;
     const struct json *list = json_get(answer, page->list);
 
-    for (size_t i = 0; i < json_count(list); i++)
-        faults += !page->is_well(json_at(list, i));
+    for (const struct json *row = json_first(list); row; row = json_next(row))
+        faults += !page->is_well(row);
     localtime_r(&now, &tm);
     strftime(clock, sizeof(clock), "%Y-%m-%d %H:%M:%S", &tm);
     strbuf_printf(out, "%s  %s/metrics  %zu %s, %zu %s\n\n", clock, options->server,

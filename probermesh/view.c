@@ -41,21 +41,21 @@ static int compare_names(const void *a, const void *b)
 
 static enum prober_error collect_regions(const struct json *pairs, struct regions *out)
 {
-    size_t count = json_count(pairs), kept = 0;
-    const char **names = calloc(count * 2 + 1, sizeof(*names));
+    size_t count = 0, kept = 0;
+    const char **names = calloc(json_count(pairs) * 2 + 1, sizeof(*names));
 
     if (!names)
         return PROBER_ERR_NOMEM;
-    for (size_t i = 0; i < count; i++) {
-        names[2 * i] = json_string(json_get(json_at(pairs, i), "source"));
-        names[2 * i + 1] = json_string(json_get(json_at(pairs, i), "target"));
-        if (!names[2 * i] || !names[2 * i + 1]) {
+    for (const struct json *pair = json_first(pairs); pair; pair = json_next(pair), count += 2) {
+        names[count] = json_string(json_get(pair, "source"));
+        names[count + 1] = json_string(json_get(pair, "target"));
+        if (!names[count] || !names[count + 1]) {
             free(names);
             return PROBER_ERR_PROTOCOL;
         }
     }
-    qsort(names, count * 2, sizeof(*names), compare_names);
-    for (size_t i = 0; i < count * 2; i++)
+    qsort(names, count, sizeof(*names), compare_names);
+    for (size_t i = 0; i < count; i++)
         if (kept == 0 || strcmp(names[kept - 1], names[i]) != 0)
             names[kept++] = names[i];
     *out = (struct regions){names, kept};
@@ -117,12 +117,9 @@ static enum prober_error fill_matrix(const struct json *pairs, const struct regi
 
     if (!grid)
         return PROBER_ERR_NOMEM;
-    for (size_t i = 0; i < json_count(pairs); i++) {
-        const struct json *pair = json_at(pairs, i);
-
+    for (const struct json *pair = json_first(pairs); pair; pair = json_next(pair))
         grid[find_region(regions, json_string(json_get(pair, "source"))) * n +
              find_region(regions, json_string(json_get(pair, "target")))] = pair;
-    }
     table_add(table, "from \\ to", TABLE_DIM);
     for (size_t i = 0; i < n; i++)
         table_add(table, regions->names[i], TABLE_BOLD);
@@ -330,9 +327,9 @@ static enum prober_error view_list(const struct json *rows, const struct column 
         return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < count; i++)
         table_add(table, columns[i].title, TABLE_DIM);
-    for (size_t row = 0; row < json_count(rows); row++)
+    for (const struct json *row = json_first(rows); row; row = json_next(row))
         for (size_t i = 0; i < count; i++)
-            columns[i].add(table, json_at(rows, row), columns[i].key);
+            columns[i].add(table, row, columns[i].key);
     if (!table_print(table, 0, style.colour, out)) {
         table_destroy(table);
         return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
