@@ -86,6 +86,37 @@ def test_http_blocks_are_checked_and_dumped_without_secrets(build, tmp_path):
                       f"{path}:6:prober_configs[0].http.mathod"]
 
 
+def test_the_reference_of_the_probe_file_has_every_key(build, tmp_path):
+    """Those that faults and a dump name; and what it shows as an example is accepted."""
+    reference = read(lablib.ROOT, "docs", "probe-file.md")
+    path = tmp_path / "probe.yaml"
+    path.write_text("prober_configs:\n- {prober_type: icmp, targets: [a], x: 1, icmp: {x: 1}}\n", encoding="utf-8")
+    faults = run(f"{build}/bin/serverd", "check-config", str(path)).stderr
+    keys = set(re.findall(r"[a-z]\w+", " ".join(re.findall(r"known are (.*)", faults)))) - {"and"}
+    path.write_text("prober_configs:\n- {prober_type: http, targets: [a]}\n", encoding="utf-8")
+    keys |= set(re.findall(r'"(\w+)":', run(f"{build}/bin/serverd", "check-config", "-dump", str(path)).stdout))
+    assert len(keys) > 30
+    assert {k for k in keys if f"`{k}`" not in reference} == set()
+    for block in re.findall(r"```yaml\n(.*?)```", reference, re.S):
+        path.write_text(block if "prober_configs" in block else "prober_configs:\n" + block, encoding="utf-8")
+        assert run(f"{build}/bin/serverd", "check-config", str(path)).stderr == ""
+
+
+def test_files_of_lists_are_checked_if_they_are_there(build, tmp_path):
+    path = tmp_path / "probe.yaml"
+    path.write_text("prober_configs:\n- {prober_type: http, file_sd_configs: "
+                    "[{files: [gone.json, 't_*.yml', nowhere/*.json]}]}\n", encoding="utf-8")
+    (tmp_path / "t_1.yml").write_text("- targets: [a]\n", encoding="utf-8")
+    done = run(f"{build}/bin/serverd", "check-config", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "t_2.yml").write_text("- targets: [a]\n- tragets: [b]\n", encoding="utf-8")
+    (tmp_path / "gone.json").write_text('[\n{"targets": [}]', encoding="utf-8")
+    done = run(f"{build}/bin/serverd", "check-config", str(path))
+    assert done.returncode == 1
+    assert f"{tmp_path}/t_2.yml:2:[1].tragets: unknown key" in done.stderr
+    assert f"{tmp_path}/gone.json: JSON, line 2" in done.stderr
+
+
 def test_man_pages_are_well_formed():
     for page in sorted(os.listdir(MAN)):
         done = run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", os.path.join(MAN, page))
