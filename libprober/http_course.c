@@ -49,6 +49,7 @@ enum prober_error http_course_begin(struct http_course *c, const struct http_spe
     if (err)
         return err;
     c->spec = spec;
+    c->authorization = NULL;
     c->method = spec->method;
     c->has_body = spec->body != NULL;
     c->keeps_host = true;
@@ -98,13 +99,18 @@ static bool is_withheld(const struct http_course *c, const struct http_header *h
     return h->source != HTTP_VALUE_TEXT;
 }
 
+static bool is_replaced(const struct http_course *c, const struct http_header *h)
+{
+    return c->authorization && strcasecmp(h->name, "Authorization") == 0;
+}
+
 static void put_headers(const struct http_course *c, const struct http_headers *headers,
                         struct http_fields *out)
 {
     for (size_t i = 0; i < headers->count; i++) {
         const struct http_header *h = &headers->items[i];
 
-        if (strcasecmp(h->name, "Host") != 0 && !is_withheld(c, h))
+        if (strcasecmp(h->name, "Host") != 0 && !is_withheld(c, h) && !is_replaced(c, h))
             http_fields_add(out, h->name, strlen(h->name), h->value, strlen(h->value));
     }
 }
@@ -152,7 +158,9 @@ void http_course_put_fields(const struct http_course *c, struct http_fields *out
     put_headers(c, &s->http_headers, out);
     if (http_fields_next(out, "Authorization", NULL))
         return;
-    if (c->url.has_user)
+    if (c->authorization && !c->has_left)
+        strbuf_puts(&value, c->authorization);
+    else if (c->url.has_user)
         put_basic(&value, c->url.user, c->url.password);
     else if (s->basic_auth && !c->has_left)
         put_basic(&value, text_of(s->basic_auth->username), text_of(s->basic_auth->password.text));

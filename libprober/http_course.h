@@ -21,7 +21,8 @@ struct http_course {
     struct http_url url;               /* of this hop */
     char origin_host[PROBER_HOST_MAX]; /* of the target */
     uint16_t origin_port;
-    const char *method; /* of this hop */
+    const char *authorization; /* goes before all credentials of the spec; NULL: there is none */
+    const char *method;        /* of this hop */
     bool has_body;
     bool keeps_host;                /* the spec's Host header still holds */
     bool has_left;                  /* it left the target's host: secrets are withheld */

@@ -26,7 +26,10 @@ struct probe {
     uint64_t proxy_lookup_ns; /* how long the lookup of the proxy's name took */
     size_t place;             /* in the engine's heap */
     bool is_looking_up, is_proxy_sought, is_in_set;
-    http_done done; /* NULL once it was called */
+    bool is_waiting;     /* for the token */
+    bool is_inner;       /* see http_engine_start_inner */
+    char *authorization; /* of the token; NULL: none */
+    http_done done;      /* NULL once it was called */
     void *context;
 };
 
@@ -39,6 +42,7 @@ struct http_engine {
     uint64_t curl_ns;      /* when libcurl wants to be called; UINT64_MAX: not */
     struct probe **probes; /* [running]: a heap, the earliest deadline first */
     size_t running, room;
+    bool is_closing;
 };
 
 static const char *const phase_texts[] = {"resolve", "connect", "tls", "processing", "transfer"};
@@ -105,10 +109,11 @@ static void free_probe(struct probe *p)
         curl_multi_remove_handle(p->engine->multi, http_transfer_handle(p->transfer));
     http_transfer_destroy(p->transfer);
     http_kit_release(p->kit);
+    free(p->authorization);
     free(p);
 }
 
-/* Ends the probe. While its lookup is open it stays in memory, as the resolver will call back. */
+/* Ends the probe. While a lookup or its token is awaited it stays in memory, as it will be called back. */
 static void finish(struct probe *p, enum http_reason reason)
 {
     http_done done = p->done;
@@ -120,7 +125,7 @@ static void finish(struct probe *p, enum http_reason reason)
     p->done = NULL;
     remove_probe(p->engine, p);
     done(p->context, &p->result);
-    if (!p->is_looking_up)
+    if (!p->is_looking_up && !p->is_waiting)
         free_probe(p);
 }
 
@@ -143,8 +148,7 @@ static void ask(struct probe *p)
 
     http_course_put_fields(&p->course, &fields);
     if (!p->transfer)
-        err = http_transfer_create(&p->transfer, p->kit->spec, p->kit->trust,
-                                   http_judge_wants_body(p->kit->judge));
+        err = http_transfer_create(&p->transfer, p->kit->spec, p->kit->trust, p->kit->keeps_body);
     if (!err && strbuf_ok(&fields.text))
         err = http_transfer_prepare(p->transfer, &hop, p, clock_monotonic_ns());
     else
@@ -282,6 +286,37 @@ static void begin_hop(struct probe *p)
     }
 }
 
+static void on_token(void *context, const struct http_oauth2_answer *answer)
+{
+    struct probe *p = context;
+
+    p->is_waiting = false;
+    if (!p->done) {
+        free_probe(p);
+        return;
+    }
+    if (p->engine->is_closing) /* which drops it next */
+        return;
+    p->authorization = answer->authorization ? strdup(answer->authorization) : NULL;
+    p->course.authorization = p->authorization;
+    if (p->authorization) {
+        begin_hop(p);
+        return;
+    }
+    p->result.trouble = answer->authorization ? "out of memory" : answer->trouble;
+    finish(p, answer->authorization ? HTTP_FAILED_LOCAL : answer->reason);
+}
+
+static void begin(struct probe *p)
+{
+    if (!p->kit->oauth2) {
+        begin_hop(p);
+        return;
+    }
+    p->is_waiting = true;
+    http_oauth2_want(p->kit->oauth2, p->engine, p->started_ns, on_token, p);
+}
+
 /* Takes over what the hop measured. */
 static void take_hop(struct probe *p, const struct http_hop_result *hop)
 {
@@ -326,6 +361,9 @@ static void judge(struct probe *p, struct http_hop_result *hop)
         finish(p, hop->fault ? hop->fault : HTTP_FAILED_NO_RESPONSE); /* it ended in its head */
         return;
     }
+    p->result.reply = &hop->reply;
+    if (p->authorization && hop->reply.status == 401)
+        http_oauth2_drop(p->kit->oauth2, p->authorization);
     hop->reply.is_beyond_redirects =
         p->kit->spec->follow_redirects && p->result.redirects > HTTP_REDIRECTS_MAX;
     finish(p, http_judge_reply(p->kit->judge, &hop->reply, p->trace ? &p->trace->check : NULL));
@@ -353,6 +391,11 @@ static void expire(struct probe *p, uint64_t now_ns)
         http_transfer_expire(p->transfer, now_ns, &hop);
         take_hop(p, &hop);
         judge(p, &hop);
+        return;
+    }
+    if (p->is_waiting) {
+        p->result.trouble = "there was no token in time";
+        finish(p, HTTP_FAILED_OAUTH2);
         return;
     }
     if (p->is_proxy_sought) {
@@ -450,15 +493,16 @@ static void trace_target(struct http_trace *trace, enum http_reason reason, cons
         http_trace_fail(trace, reason, why.text);
 }
 
-void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
-                       uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
-{
-    http_engine_start_traced(e, kind, target, timeout_ns, now_ns, NULL, done, context);
-}
+/* Who is told of a probe. */
+struct order {
+    http_done done;
+    void *context;
+    struct http_trace *trace;
+    bool is_inner;
+};
 
-void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, const char *target,
-                              uint64_t timeout_ns, uint64_t now_ns, struct http_trace *trace,
-                              http_done done, void *context)
+static void start(struct http_engine *e, struct http_kind *kind, const char *target,
+                  uint64_t timeout_ns, uint64_t now_ns, struct order order)
 {
     static const struct http_result no_memory = {.reason = HTTP_FAILED_LOCAL, .content_length = -1};
     struct probe *p = calloc(1, sizeof(*p));
@@ -466,28 +510,48 @@ void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, con
     enum http_reason reason;
 
     if (!p) {
-        done(context, &no_memory);
+        order.done(order.context, &no_memory);
         return;
     }
     p->engine = e;
+    p->done = order.done;
+    p->context = order.context;
+    p->trace = order.trace;
+    p->is_inner = order.is_inner;
     p->started_ns = now_ns;
     p->deadline_ns = timeout_ns < UINT64_MAX - now_ns ? now_ns + timeout_ns : UINT64_MAX;
-    p->done = done;
-    p->context = context;
-    p->trace = trace;
     p->result.content_length = -1;
     p->kit = http_kind_hold(kind, now_ns, &p->result.trouble);
     if (p->kit)
         err = http_course_begin(&p->course, p->kit->spec, target);
     reason = err == PROBER_ERR_UNSUPPORTED ? HTTP_FAILED_UNSUPPORTED_SCHEME : HTTP_FAILED_BAD_URL;
     if (err)
-        trace_target(trace, reason, target);
+        trace_target(p->trace, reason, target);
     if (err)
         refuse(p, reason);
     else if (!p->kit || !add_probe(e, p))
         refuse(p, HTTP_FAILED_LOCAL);
     else
-        begin_hop(p);
+        begin(p);
+}
+
+void http_engine_start(struct http_engine *e, struct http_kind *kind, const char *target,
+                       uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
+{
+    start(e, kind, target, timeout_ns, now_ns, (struct order){done, context, NULL, false});
+}
+
+void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, const char *target,
+                              uint64_t timeout_ns, uint64_t now_ns, struct http_trace *trace,
+                              http_done done, void *context)
+{
+    start(e, kind, target, timeout_ns, now_ns, (struct order){done, context, trace, false});
+}
+
+void http_engine_start_inner(struct http_engine *e, struct http_kind *kind, const char *target,
+                             uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
+{
+    start(e, kind, target, timeout_ns, now_ns, (struct order){done, context, NULL, true});
 }
 
 size_t http_engine_running(const struct http_engine *e)
@@ -542,16 +606,27 @@ uint64_t http_engine_step(struct http_engine *e, uint64_t now_ns)
     return e->running > 0 && e->probes[0]->deadline_ns < next ? e->probes[0]->deadline_ns : next;
 }
 
+static void drop(struct probe *p)
+{
+    static const struct http_result dropped = {
+        .reason = HTTP_FAILED_LOCAL, .content_length = -1, .trouble = "the engine has ended"};
+    http_done done = p->done;
+
+    p->done = NULL;
+    remove_probe(p->engine, p);
+    if (p->is_inner)
+        done(p->context, &dropped);
+    if (!p->is_waiting)
+        free_probe(p);
+}
+
 void http_engine_destroy(struct http_engine *e)
 {
     if (!e)
         return;
-    while (e->running > 0) {
-        struct probe *p = e->probes[0];
-
-        remove_probe(e, p);
-        free_probe(p);
-    }
+    e->is_closing = true;
+    while (e->running > 0)
+        drop(e->probes[0]);
     curl_multi_cleanup(e->multi);
     if (e->epoll >= 0)
         close(e->epoll);

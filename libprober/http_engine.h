@@ -64,6 +64,8 @@ struct http_result {
     /* About a failure that lies with this machine, the proxy or the token: a sentence for a log,
      * without secrets, valid until `done` returns. NULL: none. */
     const char *trouble;
+    /* The answer that was judged, valid until `done` returns. NULL: there was none. */
+    const struct http_reply *reply;
 };
 
 typedef void (*http_done)(void *context, const struct http_result *result);
@@ -85,7 +87,11 @@ void http_engine_start(struct http_engine *e, struct http_kind *kind, const char
 void http_engine_start_traced(struct http_engine *e, struct http_kind *kind, const char *target,
                               uint64_t timeout_ns, uint64_t now_ns, struct http_trace *trace,
                               http_done done, void *context);
-/* Probes that run. */
+/* The same for requests that are a part of the engine's own work: `done` is called too, with
+ * HTTP_FAILED_LOCAL, when the engine is destroyed. */
+void http_engine_start_inner(struct http_engine *e, struct http_kind *kind, const char *target,
+                             uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context);
+/* Probes that run, those of its own work too. */
 size_t http_engine_running(const struct http_engine *e);
 /* An epoll fd that is readable when http_engine_step has work. */
 int http_engine_fd(const struct http_engine *e);

@@ -18,29 +18,15 @@ struct own_kit {
 struct http_kind {
     const struct http_spec *spec;
     char *secrets_dir;
+    char *const *environment;
     struct http_judge *judge;
     struct http_tls_trust *trust; /* of the kits that have none of their own; or NULL */
     struct http_proxies *proxies;
     struct own_kit *kit; /* the latest; NULL: not made, as `why` says */
     struct prober_failure why;
-    bool has_files, has_looked;
+    bool has_files, has_looked, keeps_bodies;
     uint64_t looked_ns;
 };
-
-static const char *unsupported_key(const struct http_spec *s)
-{
-    const struct {
-        bool is_given;
-        const char *key;
-    } table[] = {
-        {s->oauth2 != NULL, "oauth2"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (table[i].is_given)
-            return table[i].key;
-    return NULL;
-}
 
 /* ---- kits ---- */
 
@@ -48,6 +34,7 @@ static void let_go(struct own_kit *kit)
 {
     if (!kit || --kit->holders > 0)
         return;
+    http_oauth2_release(kit->shown.oauth2);
     http_tls_trust_destroy(kit->trust);
     http_filled_destroy(kit->filled);
     free(kit);
@@ -59,15 +46,21 @@ static enum prober_error fill(struct http_kind *k, struct own_kit *kit)
     struct prober_failure own;
     enum prober_error err = PROBER_OK;
 
-    kit->shown = (struct http_kit){k->spec, k->judge, k->trust, k->proxies};
-    if (kit->filled)
-        kit->shown.spec = http_filled_spec(kit->filled);
+    kit->shown = (struct http_kit){
+        .spec = kit->filled ? http_filled_spec(kit->filled) : k->spec,
+        .judge = k->judge,
+        .trust = k->trust,
+        .proxies = k->proxies,
+        .keeps_body = k->keeps_bodies || http_judge_wants_body(k->judge),
+    };
     if (tls->ca_file && !tls->insecure_skip_verify) {
         err = http_tls_trust_create(&kit->trust, kit->shown.spec->tls.ca, &own);
         kit->shown.trust = kit->trust;
         if (err)
             prober_fail(&k->why, err, "tls_config.ca_file: %.400s", own.text);
     }
+    if (!err && k->spec->oauth2)
+        err = http_oauth2_create(&kit->shown.oauth2, kit->shown.spec, k->environment, &k->why);
     return err;
 }
 
@@ -127,6 +120,7 @@ static enum prober_error prepare(struct http_kind *k, const struct http_means *m
 
     if (err)
         return err;
+    k->environment = means->environment;
     k->has_files = http_filled_is_needed(k->spec);
     if (k->has_files) {
         k->secrets_dir = strdup(means->secrets_dir);
@@ -151,21 +145,26 @@ enum prober_error http_kind_create(struct http_kind **out, const struct http_spe
                                    const struct http_means *means, struct prober_failure *why)
 {
     static const struct http_means none = {0};
-    const char *key = unsupported_key(spec);
     struct http_kind *k = calloc(1, sizeof(*k));
     enum prober_error err;
 
     if (!k)
         return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     k->spec = spec;
-    err = key ? prober_fail(why, PROBER_ERR_UNSUPPORTED, "%s cannot be used in probes yet", key)
-              : prepare(k, means ? means : &none, why);
+    err = prepare(k, means ? means : &none, why);
     if (!err) {
         *out = k;
         k = NULL;
     }
     http_kind_destroy(k);
     return err;
+}
+
+void http_kind_keep_bodies(struct http_kind *k)
+{
+    k->keeps_bodies = true;
+    if (k->kit)
+        k->kit->shown.keeps_body = true;
 }
 
 void http_kind_destroy(struct http_kind *k)

@@ -534,18 +534,6 @@ static void no_hop_goes_where_the_guard_does_not_permit(void **state)
     assert_reason(get(f, "/away"), "connect_refused");
 }
 
-static void keys_that_are_not_honoured_are_refused(void **state)
-{
-    struct fixture *f = *state;
-    struct http_kind *kind = NULL;
-    struct prober_failure why;
-
-    f->spec.oauth2 = &(struct http_oauth2){.client_id = "me"};
-    assert_int_equal(http_kind_create(&kind, &f->spec, NULL, &why), PROBER_ERR_UNSUPPORTED);
-    assert_non_null(strstr(why.text, "oauth2"));
-    assert_null(kind);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -570,7 +558,6 @@ int main(void)
         TEST(a_proxy_of_the_environment_is_ignored),
         TEST(what_is_stuck_delays_nobody),
         TEST(no_hop_goes_where_the_guard_does_not_permit),
-        TEST(keys_that_are_not_honoured_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,6 +49,12 @@ void http_engine_start(struct http_engine *e, struct http_kind *kind, const char
         end(e, p, &(struct http_result){.reason = e->at_once, .content_length = -1});
 }
 
+void http_engine_start_inner(struct http_engine *e, struct http_kind *kind, const char *target,
+                             uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context)
+{
+    http_engine_start(e, kind, target, timeout_ns, now_ns, done, context);
+}
+
 void fake_http_engine_end(size_t i, const struct http_result *result)
 {
     fake_http_engine->probes[i].result = *result;
