@@ -6,7 +6,7 @@
 #include "common/array.h"
 #include "serverd/ingest.h"
 #include "test/unit/fakes/fake_reply.h"
-#include "test/unit/given_report.h"
+#include "test/unit/given_http_report.h"
 
 #define NOW (1000000 * SECOND)
 #define AGENTS 24
@@ -76,6 +76,20 @@ static void submit(struct session *session, uint64_t sequence, const char *targe
     ingest_submit(ingest, session_get(session), call, &request, NOW);
 }
 
+/* One probe of a URL, which failed. */
+static void submit_url(struct session *session, uint64_t sequence, const char *region,
+                       const char *target)
+{
+    struct given_http given;
+    struct wire_report *report = given_http_report(&given, sequence);
+    struct wire_request request;
+
+    given_url(&given, (uint32_t)target[0], region, target);
+    given_failure(&given, (uint32_t)target[0], HTTP_FAILED_STATUS_CODE, 503);
+    request = decoded(report);
+    ingest_submit(ingest, session_get(session), NULL, &request, NOW);
+}
+
 static void collect_with(const struct directory *directory)
 {
     mesh_put(mesh);
@@ -141,6 +155,44 @@ static void every_shard_takes_part_in_the_mesh_and_rows_are_in_order(void **stat
     assert_int_equal(mesh->cells, 2 * AGENTS);
     assert_null(mesh_find(mesh, "r00", "c"));
     assert_null(mesh_find(mesh, "z", "x"));
+}
+
+static void urls_of_every_shard_are_in_order_and_have_their_names(void **state)
+{
+    static const char *const wanted[3][2] = {{"a", "y"}, {"web", "x"}, {"web", "z"}};
+    struct session *session;
+    struct mesh *kept;
+    char region[32];
+
+    (void)state;
+    for (uint32_t i = 0; i < AGENTS; i++) {
+        snprintf(region, sizeof(region), "r%02u", (unsigned)(AGENTS - 1 - i));
+        session = session_of(i, region);
+        submit_url(session, 1, "web", "z");
+        submit_url(session, 2, "web", "x");
+        submit_url(session, 3, "a", "y");
+        submit(session, 4, "b", NULL);
+        session_put(session);
+    }
+    collect();
+    kept = mesh_get(mesh);
+    ingest_destroy(ingest);
+    ingest = NULL;
+    assert_int_equal(kept->url_count, 3 * AGENTS);
+    for (size_t i = 0; i < kept->url_count; i++) {
+        snprintf(region, sizeof(region), "r%02zu", i / 3);
+        assert_string_equal(kept->urls[i].source, region);
+        assert_string_equal(kept->urls[i].region, wanted[i % 3][0]);
+        assert_string_equal(kept->urls[i].target, wanted[i % 3][1]);
+        assert_int_equal(kept->urls[i].window.status, 503);
+        assert_int_equal(kept->urls[i].total_failed, 1);
+    }
+    assert_int_equal(kept->pair_count, AGENTS);
+    assert_string_equal(kept->pairs[AGENTS - 1].target, "b");
+    assert_int_equal(kept->receive_points_http, 3 * AGENTS);
+    assert_int_equal(kept->receive_points_icmp, AGENTS);
+    assert_int_equal(kept->cells, 4 * AGENTS);
+    mesh_put(kept);
 }
 
 static void a_mesh_outlives_the_ingest_and_the_next_mesh(void **state)
@@ -283,6 +335,7 @@ static void *send_many(void *context)
     for (uint64_t i = 1; i <= 50; i++) {
         submit(sender->session, i, "x", NULL);
         submit(sender->session, i, "x", NULL);
+        submit_url(sender->session, 50 + i, "web", "u");
     }
     return NULL;
 }
@@ -305,9 +358,11 @@ static void many_threads_submit_while_the_mesh_is_collected(void **state)
         session_put(senders[i].session);
     }
     collect();
-    assert_int_equal(mesh->reports_applied, 50 * ARRAY_LEN(senders));
+    assert_int_equal(mesh->reports_applied, 100 * ARRAY_LEN(senders));
     assert_int_equal(mesh->reports_duplicate, 50 * ARRAY_LEN(senders));
     assert_int_equal(mesh_find(mesh, "r3", "x")->total.sent, 150);
+    assert_int_equal(mesh->url_count, ARRAY_LEN(senders));
+    assert_int_equal(mesh->urls[3].total_failed, 50);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -317,6 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_report_is_answered_after_it_was_applied),
         TEST(every_shard_takes_part_in_the_mesh_and_rows_are_in_order),
+        TEST(urls_of_every_shard_are_in_order_and_have_their_names),
         TEST(a_mesh_outlives_the_ingest_and_the_next_mesh),
         TEST(planned_pairs_are_there_before_any_report),
         TEST(arrivals_reach_the_pair_of_their_sender_in_another_shard),
