@@ -329,3 +329,21 @@ def test_a_certificate_that_is_refused_is_shown_with_the_reason(probe, secure_se
     assert hop["tls"]["certificates"][0]["subject"] == "CN=leaf"
     assert hop["tls"]["version"] is None and hop["requests"] == []
     assert result["ssl_earliest_cert_expiry"]
+
+
+def test_files_are_read_beneath_the_directory_of_secrets_alone(probe, server, write, tmp_path):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "token").write_text("file-secret\n")
+    words = ["-config", write("name: a, targets: [x], http: {bearer_token_file: token}",
+                              "name: none, targets: [x], http: {bearer_token_file: nothing}"),
+             "-prober", "a", server.url + "/echo"]
+    said = probe(*words, status=2)
+    assert f"{words[1]}:2:prober_configs[0].http: " in said
+    words += ["-agent.secrets.dir", str(tmp_path / "secrets")]
+    result = verbose(probe, *words)
+    assert "Authorization: Bearer <secret>" in result["hops"][0]["requests"][0]["headers"]
+    assert "Authorization: Bearer <secret>" in result["hops"][0]["body"]
+    words[3] = "none"
+    result = verbose(probe, *words, status=1)
+    assert result["failed_reason"] == "local_error" and "nothing" in result["error"]
+    assert result["hops"] == []
