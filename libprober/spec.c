@@ -23,6 +23,7 @@ struct reader {
     const struct yaml_document *doc;
     struct problems *problems;
     size_t targets;  /* so far, in all entries */
+    size_t lists;    /* likewise */
     const char *dir; /* where relative paths begin */
     bool no_memory;
 };
@@ -448,6 +449,11 @@ static void read_lists(struct reader *r, const struct setting *s, enum target_so
         complain(r, s, "expected a list of 1 to 100 mappings of settings");
         return;
     }
+    if (count > PROBE_SPEC_ALL_LISTS_MAX - r->lists) {
+        complain(r, s, "more than 1000 lists of targets in all entries");
+        return;
+    }
+    r->lists += count;
     for (size_t i = 0; i < count && make_room(r, entry); i++) {
         char key[KEY_MAX];
         enum prober_error err;

@@ -32,6 +32,7 @@ const char *probe_kind_name(enum probe_kind kind);
 #define PROBE_SPEC_REGION_MAX 128     /* bytes of a region's name, and of an entry's */
 #define PROBE_SPEC_SOURCES_MAX 1000   /* in the source_regions of an entry */
 #define PROBE_SPEC_LISTS_MAX 100      /* in the file_sd_configs, and in the http_sd_configs */
+#define PROBE_SPEC_ALL_LISTS_MAX 1000 /* in all entries together */
 
 #define ICMP_SPEC_PAYLOAD_DEFAULT 64
 #define ICMP_SPEC_PAYLOAD_MIN 24

@@ -18,6 +18,9 @@
 #include "serverd/target_set.h"
 
 #define FETCH_TIMEOUT_NS (30 * CLOCK_NS_PER_S)
+#define FETCHES_MAX 64 /* at once: each may bring TARGET_LIST_BYTES_MAX */
+/* How long a list that was never loaded waits at most: its endpoint may just be starting too. */
+#define FIRST_RETRY_NS (10 * CLOCK_NS_PER_S)
 /* From a change in a directory to the reading: whoever writes several files is done by then. */
 #define SETTLE_NS (100 * CLOCK_NS_PER_MS)
 #define PUBLISH_RETRY_NS CLOCK_NS_PER_S
@@ -44,7 +47,8 @@ struct target_lists {
     /* the worker's */
     struct http_fetcher *fetcher;
     struct target_item *active; /* with a fetch under way, each with a reference */
-    int inotify;                /* -1: none */
+    size_t active_count;
+    int inotify; /* -1: none */
     bool save_failing;
 };
 
@@ -219,6 +223,13 @@ static void scan_files(struct target_lists *t, const struct target_set *set,
 
 /* ---- fetching ---- */
 
+static uint64_t due_after(const struct target_item *list, uint64_t refresh_ns, uint64_t now_ns)
+{
+    if (!list->current && refresh_ns > FIRST_RETRY_NS)
+        refresh_ns = FIRST_RETRY_NS;
+    return now_ns + refresh_ns;
+}
+
 static void start_fetch(struct target_lists *t, const struct target_set *set,
                         const struct target_slot *slot, uint64_t now_ns)
 {
@@ -228,13 +239,14 @@ static void start_fetch(struct target_lists *t, const struct target_set *set,
 
     if (target_fetch_start(&list->fetch, t->fetcher, list->source, slot->refresh_ns, timeout_ns,
                            &why)) {
-        list->due_ns = now_ns + slot->refresh_ns;
+        list->due_ns = due_after(list, slot->refresh_ns, now_ns);
         note_refresh(t, set, list, NULL, &why);
         return;
     }
     list->due_ns = UINT64_MAX;
     list->next_active = t->active;
     t->active = target_item_get(list);
+    t->active_count++;
 }
 
 static void end_fetch(struct target_lists *t, const struct target_set *set,
@@ -248,8 +260,8 @@ static void end_fetch(struct target_lists *t, const struct target_set *set,
         why.code = PROBER_OK;
     target_fetch_destroy(list->fetch);
     list->fetch = NULL;
-    list->due_ns = now_ns + (slot ? slot->refresh_ns : list->source->refresh_ns);
     note_refresh(t, set, list, content, &why);
+    list->due_ns = due_after(list, slot ? slot->refresh_ns : list->source->refresh_ns, now_ns);
 }
 
 static void take_answers(struct target_lists *t, const struct target_set *set)
@@ -263,6 +275,7 @@ static void take_answers(struct target_lists *t, const struct target_set *set)
             at = &(*at)->next_active;
         list = *at;
         *at = list->next_active;
+        t->active_count--;
         end_fetch(t, set, list, clock_monotonic_ns());
         target_item_put(list);
     }
@@ -341,6 +354,8 @@ static uint64_t refresh(struct target_lists *t, struct target_set *set, uint64_t
             watch(t, list); /* first, so that no change falls between */
             scan_files(t, set, list);
         } else if (now_ns >= list->due_ns) {
+            if (t->active_count == FETCHES_MAX)
+                continue; /* the end of another wakes us */
             start_fetch(t, set, slot, now_ns);
         }
         if (list->due_ns < next_ns)

@@ -209,6 +209,25 @@ static void faults_say_what_and_where(void **state)
         expect_problem(cases[i].text, cases[i].told);
 }
 
+static void a_file_has_not_any_number_of_lists(void **state)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    (void)state;
+    strbuf_puts(&text, "prober_configs:\n");
+    for (int i = 0; i < 11; i++) {
+        strbuf_puts(&text, "- prober_type: http\n  file_sd_configs:\n");
+        for (int k = 0; k < 100 && (i < 10 || k < 1); k++)
+            strbuf_puts(&text, "  - files: [a.json]\n");
+    }
+    assert_int_equal(probe_spec_read_text(&spec, "p.yaml", text.bytes, text.len, problems),
+                     PROBER_ERR_SYNTAX);
+    assert_int_equal(problems_count(problems), 1);
+    assert_non_null(
+        strstr(problems_text(problems, 0), "[10].file_sd_configs: more than 1000 lists"));
+    strbuf_free(&text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -219,6 +238,7 @@ int main(void)
         TEST(sources_differ_by_where_and_how_they_are_read),
         TEST(relative_paths_begin_where_the_probe_file_is),
         TEST(faults_say_what_and_where),
+        TEST(a_file_has_not_any_number_of_lists),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
