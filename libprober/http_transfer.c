@@ -27,8 +27,9 @@ struct http_transfer {
     bool is_redirect; /* its body is not wanted */
     bool is_tls;
     int socket_errno; /* why there is no socket; 0: there is */
-    uint64_t started_ns;
-    struct http_trace *trace; /* NULL: nobody wants to know */
+    bool sends_body;
+    uint64_t started_ns, answered_ns; /* of a hop that sends a body; 0: there was no answer yet */
+    struct http_trace *trace;         /* NULL: nobody wants to know */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -56,6 +57,8 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     http_trace_response(t->trace, bytes, size * count);
     if (is_on_the_way(t)) /* what the proxy says to CONNECT */
         return size * count;
+    if (t->sends_body && t->answered_ns == 0)
+        t->answered_ns = clock_monotonic_ns();
     if (!http_head_take(&t->head, bytes, size * count))
         return 0;
     if (t->head.is_whole && !was_whole) {
@@ -301,6 +304,8 @@ enum prober_error http_transfer_prepare(struct http_transfer *t, const struct ht
         curl_easy_setopt(t->easy, CURLOPT_DEBUGDATA, t);
     }
     t->started_ns = now_ns;
+    t->answered_ns = 0;
+    t->sends_body = hop->has_body;
     t->is_tls = hop->url->tls;
     t->head.is_plain = !hop->url->tls;
     t->tls =
@@ -359,6 +364,8 @@ static void take_times(const struct http_transfer *t, uint64_t total_ns,
     out->tls_ns = t->is_tls ? between(connected, secured) : 0;
     if (t->head.bytes == 0)
         return;
+    if (t->sends_body) /* libcurl takes the first byte of a long body for that of the answer */
+        first = between(t->started_ns, t->answered_ns);
     out->processing_ns = between(t->is_tls ? secured : connected, first);
     if (t->head.is_whole)
         out->transfer_ns = between(first, total_ns);
@@ -508,7 +515,7 @@ static const char *error_of(const struct http_transfer *t, CURLcode code)
 void http_transfer_end(struct http_transfer *t, int code, struct http_hop_result *out)
 {
     *out = (struct http_hop_result){.fault = reason_of(t, (CURLcode)code)};
-    if (out->fault == HTTP_FAILED_PROXY)
+    if (out->fault == HTTP_FAILED_PROXY || code == CURLE_SSL_CERTPROBLEM)
         out->trouble = t->error;
     take_times(t, time_of(t, CURLINFO_TOTAL_TIME_T), out);
     take_reply(t, out);

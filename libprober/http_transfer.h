@@ -43,7 +43,7 @@ struct http_hop_result {
     enum http_reason fault; /* what kept the answer from being read whole */
     bool has_head;          /* the head came whole: the reply is valid */
     struct http_reply reply;
-    const char *trouble;  /* what was wrong on the way through the proxy; NULL: nothing */
+    const char *trouble; /* what was wrong with the proxy, or with our certificate; NULL: nothing */
     const char *location; /* of a redirect, whose body is not read; else NULL */
     uint64_t connect_ns, tls_ns, processing_ns, transfer_ns;
     int64_t content_length; /* as the answer says; -1: it does not */

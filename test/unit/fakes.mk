@@ -7,6 +7,7 @@ fakes_test_http_engine := dns_server http_server
 fakes_test_http_kind := dns_server http_server tls_server relay
 fakes_test_http_tls := dns_server tls_server relay
 fakes_test_http_way := dns_server http_server tls_server proxy_server relay
+fakes_test_http_transfer := dns_server
 fakes_test_http_oauth2 := dns_server http_server tls_server relay
 fakes_test_client := http_server
 fakes_test_targets := fake_icmp_engine fake_resolver
