@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "libprober/http_course.h"
+#include "libprober/http_tls_contexts.h"
 #include "libprober/http_transfer.h"
 
 #define EVENTS_MAX 64
@@ -36,6 +37,7 @@ struct probe {
 struct http_engine {
     struct resolver *resolver;
     CURLM *multi;
+    struct http_tls_contexts *contexts;
     int epoll;
     bool (*permits)(void *context, const struct prober_addr *address); /* NULL: all */
     void *permits_context;
@@ -449,7 +451,7 @@ enum prober_error http_engine_create(struct http_engine **out, struct resolver *
     e->curl_ns = UINT64_MAX;
     e->multi = curl_multi_init();
     e->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!e->multi)
+    if (!e->multi || http_tls_contexts_create(&e->contexts))
         goto out;
     err = PROBER_ERR_IO;
     if (e->epoll < 0 || epoll_ctl(e->epoll, EPOLL_CTL_ADD, event.data.fd, &event))
@@ -597,10 +599,12 @@ uint64_t http_engine_step(struct http_engine *e, uint64_t now_ns)
 {
     uint64_t next = resolver_step(e->resolver, now_ns);
 
+    http_tls_contexts_use(e->contexts);
     serve_sockets(e);
     collect(e);
     while (e->running > 0 && e->probes[0]->deadline_ns <= now_ns)
         expire(e->probes[0], now_ns);
+    http_tls_contexts_use(NULL);
     if (e->curl_ns < next)
         next = e->curl_ns;
     return e->running > 0 && e->probes[0]->deadline_ns < next ? e->probes[0]->deadline_ns : next;
@@ -628,6 +632,7 @@ void http_engine_destroy(struct http_engine *e)
     while (e->running > 0)
         drop(e->probes[0]);
     curl_multi_cleanup(e->multi);
+    http_tls_contexts_destroy(e->contexts);
     if (e->epoll >= 0)
         close(e->epoll);
     free(e->probes);
