@@ -48,8 +48,8 @@ struct target_lists {
     struct http_fetcher *fetcher;
     struct target_item *active; /* with a fetch under way, each with a reference */
     size_t active_count;
-    int inotify; /* -1: none */
-    bool save_failing;
+    int inotify;                      /* -1: none */
+    bool save_failing, watch_failing; /* and told */
 };
 
 static struct target_set *current_set(struct target_lists *t)
@@ -283,13 +283,24 @@ static void take_answers(struct target_lists *t, const struct target_set *set)
 
 /* ---- watching ---- */
 
-/* A directory that is watched already keeps its number, one that is new under its name gets one. */
+static void tell_unwatched(struct target_lists *t, const char *what)
+{
+    if (!t->watch_failing)
+        log_warn("changes of some files with targets are seen at their refresh_interval only",
+                 LOG_S("what", what), LOG_S("why", strerror(errno)));
+    t->watch_failing = true;
+}
+
+/* A directory that is watched already keeps its number, one that is new under its name gets one. One
+ * that is missing is a fault of the list. */
 static void watch(struct target_lists *t, struct target_item *list)
 {
     for (size_t i = 0; t->inotify >= 0 && i < list->source->file_count; i++) {
         char *dir = target_files_dir(list->files, i);
 
         list->watches[i] = dir ? inotify_add_watch(t->inotify, dir, WATCHED) : -1;
+        if (dir && list->watches[i] < 0 && errno != ENOENT)
+            tell_unwatched(t, dir);
         free(dir);
     }
 }
@@ -298,10 +309,10 @@ static void begin_watching(struct target_lists *t)
 {
     if (t->inotify >= 0)
         close(t->inotify);
+    t->watch_failing = false;
     t->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (t->inotify < 0)
-        log_warn("changes of files with targets are seen at their refresh_interval only",
-                 LOG_S("why", strerror(errno)));
+        tell_unwatched(t, "inotify");
 }
 
 static bool is_watched_by(const struct target_item *list, int number)
