@@ -58,14 +58,14 @@ def matches(header, regexp, wanted=False, **more):
 
 SKIP = {"tls_config": {"insecure_skip_verify": True}}
 IP4 = {"preferred_ip_protocol": "ip4"}
-CASES = []
+KEYS = []
 
 # ---- valid_status_codes, valid_http_versions ----
 
-CASES += [ok(f"{s} is a success", f"{{plain}}/answer?s={s}", status=s) for s in (200, 201, 204, 299)]
-CASES += [no(f"{s} is a failure", "status_code", f"{{plain}}/answer?s={s}", status=s)
+KEYS += [ok(f"{s} is a success", f"{{plain}}/answer?s={s}", status=s) for s in (200, 201, 204, 299)]
+KEYS += [no(f"{s} is a failure", "status_code", f"{{plain}}/answer?s={s}", status=s)
           for s in (300, 304, 404, 500, 599)]
-CASES += [
+KEYS += [
     ok("a listed code is a success", "{plain}/answer?s=404", {"valid_status_codes": [200, 404]}, 404),
     ok("200 is a success when it is listed", "{plain}/answer", {"valid_status_codes": [200, 404]}),
     ok("599 is a success when it is listed", "{plain}/answer?s=599", {"valid_status_codes": [599]}, 599),
@@ -97,7 +97,7 @@ CASES += [
 
 # ---- method, headers, body ----
 
-CASES += [
+KEYS += [
     ok("GET is the method", "{plain}/echo", has(r"\AGET /echo HTTP/1\.1\r\n")),
     ok("HEAD ends with the head", "{plain}/answer?n=1000", {"method": "HEAD"}, content_length=1000),
     no("HEAD has no body to match", "body_regexp", "{plain}/answer?n=9", {"method": "HEAD", **has("x")},
@@ -145,12 +145,12 @@ CASES += [
         "http_headers": {"X-One": {"values": ["a"]}, "X-Two": {"values": ["b", "c"], "secrets": ["d"]}},
         **has(r"X-One: a\r\n", r"X-Two: b\r\n", r"X-Two: c\r\n", r"X-Two: d\r\n")}, differs="later-key"),
 ]
-CASES += [ok(f"the method {m} is sent as it is", "{plain}/echo", {"method": m, **has(rf"\A{m} /echo ")})
+KEYS += [ok(f"the method {m} is sent as it is", "{plain}/echo", {"method": m, **has(rf"\A{m} /echo ")})
           for m in ("PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get")]
 
 # ---- URLs ----
 
-CASES += [
+KEYS += [
     ok("http is assumed without a scheme", "127.0.0.1:{port:plain}/answer"),
     ok("a name without a scheme", "localhost:{port:plain}/answer", IP4),
     ok("HTTP in capitals is a scheme", "HTTP://127.0.0.1:{port:plain}/answer", differs="scheme-case",
@@ -184,7 +184,7 @@ CASES += [
 
 # ---- addresses ----
 
-CASES += [
+KEYS += [
     ok("ip4 is taken where it is preferred", "{plain_name}/answer", IP4, address="127.0.0.1"),
     ok("a literal of the other family with fallback", "{plain}/answer", {"preferred_ip_protocol": "ip6"}),
     no("a literal of the other family without fallback", "dns_no_address", "{plain}/answer",
@@ -199,16 +199,16 @@ CASES += [
 # ---- redirects ----
 
 REDIRECT = "{plain}/redirect?"
-CASES += [ok(f"{s} is followed", f"{REDIRECT}s={s}&to=/echo", redirects=1) for s in (301, 302, 303, 307,
+KEYS += [ok(f"{s} is followed", f"{REDIRECT}s={s}&to=/echo", redirects=1) for s in (301, 302, 303, 307,
     308)]
-CASES += [ok(f"the location {to} is resolved", f"{{plain}}/redirect/a/x?to={to}",
+KEYS += [ok(f"the location {to} is resolved", f"{{plain}}/redirect/a/x?to={to}",
              has(rf"\AGET {want} HTTP"),
              redirects=1)
           for to, want in (("../../echo/y", "/echo/y"), ("/echo/z", "/echo/z"),
                            ("/echo?q=1", r"/echo\?q=1"),
                            ("//127.0.0.1:{port:plain}/echo", "/echo"), ("{plain}/echo#part", "/echo"),
                            ("./../../../echo/./y", "/echo/y"))]
-CASES += [
+KEYS += [
     no("a redirect fails when it is not followed", "status_code", REDIRECT + "to=/echo",
        {"follow_redirects": False},
        302, redirects=1),
@@ -277,14 +277,14 @@ CASES += [
        redirects=1),
 ]
 for code in (301, 302, 303):
-    CASES += [ok(f"{m} becomes GET on {code}", f"{REDIRECT}s={code}&to=/echo",
+    KEYS += [ok(f"{m} becomes GET on {code}", f"{REDIRECT}s={code}&to=/echo",
                  {"method": m, "body": "b0dy", **has(r"\AGET "), **hasnt("b0dy|Content-Length")})
               for m in ("POST", "PUT", "DELETE")]
 for code in (307, 308):
-    CASES += [ok(f"{m} stays {m} on {code}", f"{REDIRECT}s={code}&to=/echo",
+    KEYS += [ok(f"{m} stays {m} on {code}", f"{REDIRECT}s={code}&to=/echo",
                  {"method": m, "body": "b0dy", **has(rf"\A{m} ", r"\r\n\r\nb0dy\z")}) for m in ("POST",
                      "PUT")]
-CASES += [
+KEYS += [
     ok("HEAD stays HEAD", "{plain}/redirect?to=/answer?n=7", {"method": "HEAD"}, content_length=7,
        redirects=1),
     ok("a GET keeps no body on 302", REDIRECT + "to=/echo", {"body": "b0dy", **hasnt("b0dy")}),
@@ -302,7 +302,7 @@ CREDENTIALS = {
                                 "Authorization: Token t0ken"),
 }
 for name, (block, line) in CREDENTIALS.items():
-    CASES += [
+    KEYS += [
         ok(f"{name} is sent", "{plain}/echo", {**block, **has(line + r"\r\n")}),
         ok(f"{name} stays on the same host", REDIRECT + "to=/echo", {**block, **has(line)}),
         ok(f"{name} does not go to another host", AWAY,
@@ -311,7 +311,7 @@ for name, (block, line) in CREDENTIALS.items():
         ok(f"{name} may stand under http_client_config", "{plain}/echo",
            {"http_client_config": block, **has(line)}, alone=True),
     ]
-CASES += [
+KEYS += [
     ok("an Authorization header does not go to another host", AWAY,
        {"headers": {"Authorization": "Secret s"}, **IP4, **has("localhost"), **hasnt("Secret")}),
     ok("a Cookie header does not go to another host", AWAY,
@@ -337,7 +337,7 @@ def tls_files(**files):
     return {"tls_config": {key: "{dir}/" + name for key, name in files.items()}}
 
 
-CASES += [
+KEYS += [
     ok("a password of a file", "{plain}/echo",
        {"basic_auth": {"username": "user", "password_file": "{dir}/pass"}, **has("Basic dXNlcjpwYXNz\r\n")},
        **SECRETS),
@@ -390,7 +390,7 @@ CASES += [
 
 # ---- TLS ----
 
-CASES += [
+KEYS += [
     ok("a good certificate", "{good}/answer", tls(), tls_version="TLS 1.3",
        ssl_earliest_cert_expiry="good"),
     ok("a chain shows its earliest expiry", "{chain}/answer", tls(), ssl_earliest_cert_expiry="chain"),
@@ -455,13 +455,13 @@ CASES += [
     no("TLS where plain HTTP is spoken", "no_response", "http://127.0.0.1:{port:good}/answer"),
     no("plain HTTP to a TLS port of nginx", "status_code", "http://127.0.0.1:{port:nginx_h1}/", status=400),
 ]
-CASES += [ok(f"a {what} is taken without verification", f"{{{name}}}/answer", SKIP,
+KEYS += [ok(f"a {what} is taken without verification", f"{{{name}}}/answer", SKIP,
              ssl_earliest_cert_expiry=name)
           for name, what in (("expired", "expired certificate"), ("self_signed", "self-signed certificate"),
                              ("unknown", "certificate of an unknown CA"),
                              ("other", "certificate for another host"))]
 for version in ("12", "13"):
-    CASES += [
+    KEYS += [
         ok(f"our certificate is shown in TLS 1.{version[1]}", f"{{wants{version}}}/echo",
            {**tls(cert="{pem:client}", key="{key:client}"), **has("client=client")}),
         no(f"without a certificate we are refused in TLS 1.{version[1]}", "tls_handshake",
@@ -469,7 +469,7 @@ for version in ("12", "13"):
         no(f"with a stranger's certificate we are refused in TLS 1.{version[1]}", "tls_handshake",
            f"{{wants{version}}}/echo", tls(cert="{pem:stranger}", key="{key:stranger}")),
     ]
-CASES += [
+KEYS += [
     ok("nginx sees our certificate", "{nginx_client}/",
        {**tls(cert="{pem:client}", key="{key:client}"), **has("CN=client")}),
     no("nginx without our certificate", "status_code", "{nginx_client}/", tls(), 400),
@@ -477,7 +477,7 @@ CASES += [
 
 # ---- bodies and headers ----
 
-CASES += [
+KEYS += [
     ok("a body may match nothing", "{plain}/answer?b=fine", hasnt("bad")),
     no("a body must not match", "body_regexp", "{plain}/answer?b=bad%20news", hasnt("bad"), 200,
        content_length=8),
@@ -498,7 +498,7 @@ CASES += [
     no("a 404 with a bad body is a 404", "status_code", "{plain}/answer?s=404&b=bad", hasnt("bad"), 404,
        content_length=3),
 ]
-CASES += [ok(f"{says}", f"{{plain}}/answer?b={body}", has(regexp)) for says, body, regexp in (
+KEYS += [ok(f"{says}", f"{{plain}}/answer?b={body}", has(regexp)) for says, body, regexp in (
     ("(?s) lets . match a newline", "a%0Ab", "(?s)a.b"),
     ("(?m) lets ^ and $ match at lines", "a%0Ab", "(?m)^b$"),
     ("a rune is a character", "%C3%A9", "^.$"),
@@ -506,7 +506,7 @@ CASES += [ok(f"{says}", f"{{plain}}/answer?b={body}", has(regexp)) for says, bod
     ("a NUL does not stop a match", "a%00needle", "needle"),
     ("case can be ignored", "NEEDLE", "(?i)needle"),
     ("a class of Unicode", "%CE%B1", r"^\p{Greek}$"), ("an empty body matches an empty regexp", "", "^$"))]
-CASES += [no(f"{says}", "body_regexp", f"{{plain}}/answer?b={body}", has(regexp), 200) for says, body,
+KEYS += [no(f"{says}", "body_regexp", f"{{plain}}/answer?b={body}", has(regexp), 200) for says, body,
           regexp in (
     (". does not match a newline", "a%0Ab", "a.b"), ("^ is the beginning of all", "a%0Ab", "^b"),
     ("$ is the very end", "abc%0A", "abc$"), (r"\w is ASCII", "%C3%A9", r"^\w+$"),
@@ -514,7 +514,7 @@ CASES += [no(f"{says}", "body_regexp", f"{{plain}}/answer?b={body}", has(regexp)
 JS, COOKIES = "{plain}/answer?h=Content-Type:%20text/javascript", \
     "{plain}/answer?h=Set-Cookie:%20a=1&h=Set-Cookie:%20b=2;%20Domain=.example.com"
 DOMAIN = r".*Domain=\.example\.com.*"
-CASES += [
+KEYS += [
     no("a header must not match", "header_regexp", JS, matches("Content-Type", "text/javascript"), 200),
     ok("a header that does not match", JS, matches("Content-Type", "octet-stream")),
     no("names of headers have no case", "header_regexp", JS, matches("content-TYPE", "javascript"), 200),
@@ -546,13 +546,13 @@ CASES += [
 
 # ---- compression and limits ----
 
-CASES += [ok(f"a body of {z} is decoded", f"{{plain}}/answer?z={z}",
+KEYS += [ok(f"a body of {z} is decoded", f"{{plain}}/answer?z={z}",
              {"compression": z, **has("^The quick")}, body_bytes=45)
           for z in ("gzip", "deflate", "br")]
-CASES += [ok(f"a body of {z} stays as it is when nobody asks",
+KEYS += [ok(f"a body of {z} stays as it is when nobody asks",
              f"{{plain}}/answer?z={z}&h=Content-Encoding:%20{z}")
           for z in ("gzip", "deflate", "br")]
-CASES += [
+KEYS += [
     no("a body of gzip does not match without compression", "body_regexp",
        "{plain}/answer?z=gzip&h=Content-Encoding:%20gzip",
        has("quick"), 200),
@@ -605,151 +605,3 @@ CASES += [
     no("more than a limit over HTTP/2", "body_too_large", "{nginx_h2}/big",
        {**tls(), "body_size_limit": "1MB"}, 200),
 ]
-
-KEYS, CASES = CASES, []
-
-# ---- answers, odd and bad ----
-
-CASES += [ok(says, f"{{plain}}/bad/{name}", has("quick" if name != "length_and_chunks" else "hello"),
-             **more)
-          for name, says, more in (
-    ("early_hints", "early hints are passed over", {}), ("continue", "an unasked 100 is passed over", {}),
-    ("same_length_twice", "the same length twice", {}), ("folded", "a folded header", {}),
-    ("bare_newlines", "newlines alone", {}), ("no_reason", "a status line without a reason", {}))]
-CASES += [
-    ok("a body ended by the end of the connection", "{plain}/answer?e=1", has("quick"),
-       content_length=None),
-    ok("a body in chunks", "{plain}/answer?c=1", has("quick.*dog"), content_length=None),
-    ok("a connection that stays open is not waited for", "{plain}/answer?k=1"),
-    ok("more bytes than announced", "{plain}/bad/long", has(r"\AThe\z"), content_length=3),
-    ok("an empty answer with a length", "{plain}/bad/empty_with_length", status=204),
-]
-for name, says in (("silent", "a server that never answers"),
-                   ("silent_in_head", "a server that stops in the head"),
-                   ("drip_head", "a server that drips the head")):
-    CASES.append(no(says, "timeout", f"{{plain}}/bad/{name}", timeout="400ms"))
-for name, says in (("silent_in_body", "a server that stops in the body"),
-                   ("drip_body", "a server that drips the body"),
-                   ("endless_body", "an endless body without a limit")):
-    CASES.append(no(says, "timeout", f"{{plain}}/bad/{name}", status=200, timeout="400ms"))
-for name, says in (("close", "a connection closed without an answer"),
-                   ("reset", "a connection reset without an answer"),
-                   ("half_status_line", "half a status line"), ("half_head", "half a head"),
-                   ("reset_in_head", "a connection reset in the head")):
-    CASES.append(no(says, "no_response", f"{{plain}}/bad/{name}"))
-for name, says in (("short", "a body shorter than announced"),
-                   ("reset_in_body", "a connection reset in the body"),
-                   ("chunk_size", "a chunk size that is none"),
-                   ("chunk_huge", "a chunk size beyond all bounds"),
-                   ("chunk_negative", "a negative chunk size"), ("chunk_cut", "chunks cut short"),
-                   ("chunk_no_end", "chunks without an end"), ("chunk_no_newline", "chunks run together"),
-                   ("endless_chunk_size", "an endless chunk size")):
-    CASES.append(no(says, "truncated", f"{{plain}}/bad/{name}", status=200))
-CASES.append(no("a truncated body fails although it matches", "truncated", "{plain}/bad/short",
-                has("quick"), 200))
-for name, says in (("endless_head", "an endless head"), ("endless_line", "an endless header line"),
-                   ("endless_status_line", "an endless status line"), ("garbage", "garbage"),
-                   ("ssh", "the banner of SSH"),
-                   ("http09", "a body without a head"),
-                   ("nothing_but_newlines", "newlines and nothing else"),
-                   ("two_lengths", "two lengths"), ("length_negative", "a negative length"),
-                   ("length_words", "a length in words"), ("length_huge", "a length beyond all bounds"),
-                   ("no_colon", "a header without a colon"),
-                   ("status_words", "a status in words"), ("status_long", "a status of four digits"),
-                   ("status_short", "a status of two digits"),
-                   ("status_lost", "a status line without a status"),
-                   ("small_letters", "http in small letters"),
-                   ("version_2", "HTTP/2 in plain text"),
-                   ("unknown_coding", "a transfer coding that nobody knows"),
-                   ("endless_interim", "interim answers without end")):
-    CASES.append(no(says, "bad_response", f"{{plain}}/bad/{name}"))
-CASES += [
-    no("a NUL in the head", "bad_response", "{plain}/bad/nul_in_head", differs="nul",
-       theirs={"success": True, "status_code": 200}),
-    no("a version that nobody speaks", "bad_response", "{plain}/bad/version_7", differs="version",
-       theirs={"success": True, "status_code": 200}),
-    ok("chunks go before a length", "{plain}/bad/length_and_chunks", has("hello")),
-    ok("101 is an answer", "{plain}/bad/switching", {"valid_status_codes": [101]}, 101),
-    no("endless trailers end", "truncated", "{plain}/bad/endless_trailers", status=200),
-]
-
-# ---- connections ----
-
-CASES += [
-    no("a port that nobody listens on", "connect_refused", "{refused}/"),
-    no("a TLS server that says nothing", "timeout", "{mute}/", tls(), timeout="400ms"),
-    no("a server that closes at once", "tls_handshake", "{closes}/", tls()),
-    no("a server that resets at once", "tls_handshake", "{resets}/", tls()),
-    no("a reset in the handshake", "tls_handshake", "{resets_in_tls}/", tls()),
-    no("a close in the handshake", "tls_handshake", "{closes_in_tls}/", tls()),
-    no("plain text in the handshake", "tls_handshake", "{garbage_in_tls}/", tls()),
-    no("an alert in the handshake", "tls_handshake", "{alert_in_tls}/", tls()),
-    no("half a handshake", "timeout", "{half_hello}/", tls(), timeout="400ms"),
-    no("one timeout covers slow redirects", "timeout",
-       "{plain}/redirect?w=250&to={plain}/redirect?w=250&to=/echo",
-       timeout="400ms"),
-    no("one timeout covers head and body", "timeout", "{plain}/answer?w=250&m=250", status=200,
-       timeout="400ms"),
-]
-
-# ---- names ----
-
-DNS = {"words": ["-dns", "127.0.0.1:{port:dns}"], "alone": True}
-CASES += [
-    ok("a name with both families is IPv6", "http://both.test:{port:plain}/echo", has("Host: both.test"),
-       **DNS,
-       address="::1", dns_answers=1),
-    ok("a name with both families is IPv4 where that is preferred", "http://both.test:{port:plain}/echo",
-       IP4, **DNS,
-       address="127.0.0.1"),
-    ok("a name with IPv4 alone", "http://four.test:{port:plain}/echo", **DNS, address="127.0.0.1"),
-    ok("a name with IPv6 alone falls back to it", "http://six.test:{port:plain}/echo", IP4, **DNS,
-       address="::1"),
-    no("a name with IPv6 alone without fallback", "dns_no_address", "http://six.test:{port:plain}/echo",
-       {**IP4, "ip_protocol_fallback": False}, **DNS),
-    ok("a name with several addresses", "http://many.test:{port:plain}/echo", **DNS, dns_answers=3),
-    ok("a slow lookup is resolve", "http://slow.test:{port:plain}/echo", **DNS,
-       phases={"resolve": 0.08, "connect": 0}),
-    ok("lookups of hops add up",
-       "http://slow.test:{port:plain}/redirect?to=http://slower.test:{port:plain}/echo", **DNS,
-       phases={"resolve": 0.16}),
-    no("a name that nobody has", "dns_nxdomain", "http://none.test/", **DNS),
-    no("a name without an address", "dns_no_address", "http://empty.test/", **DNS),
-    no("a server of names that fails", "dns_error", "http://broken.test/", **DNS),
-    no("a server of names that refuses", "dns_error", "http://refused.test/", **DNS),
-    no("a server of names that says nothing", "dns_timeout", "http://silent.test/", timeout="400ms", **DNS),
-    no("a server of names that talks nonsense", "dns_timeout", "http://garbage.test/", timeout="400ms",
-       **DNS),
-    no("no server of names", "dns_error", "http://four.test/", words=["-dns", "127.0.0.1:{port:refused}"],
-       alone=True),
-    no("a redirect to a name that nobody has", "dns_nxdomain", "{plain}/redirect?to=http://none.test/",
-       redirects=1, **DNS),
-    no("a name of other letters", "unsupported_scheme", "http://b\u00fccher.test/", **DNS),
-    ok("the same name as DNS has it", "http://xn--bcher-kva.test:{port:plain}/answer", **DNS),
-    no("a label that is too long", "bad_url", "http://" + "a" * 64 + ".test/", **DNS),
-    no("a name that is too long", "bad_url", "http://" + "a." * 130 + "test/", **DNS),
-    ok("a name with an underscore", "http://under_score.test:{port:plain}/answer", **DNS),
-    ok("a name with the root's dot", "https://first.test.:{port:good}/answer", tls(), **DNS),
-    no("a URL of absurd length", "bad_url", "{plain}/" + "a" * 5000, differs="long-url",
-       theirs={"success": True, "status_code": 200}),
-    ok("a URL of some length", "{plain}/" + "a" * 1900, has("a{900}")),
-]
-
-# ---- phases ----
-
-CASES += [
-    ok("a slow head is processing", "{plain}/answer?w=80", phases={"processing": 0.08, "transfer": 0}),
-    ok("a slow body is transfer", "{plain}/answer?m=80", phases={"processing": 0, "transfer": 0.08}),
-    ok("a slow handshake is tls", "{slow_tls}/answer", tls(),
-       phases={"connect": 0, "tls": 0.08, "processing": 0}),
-    ok("slow hops add up", "{plain}/redirect?w=50&to=/redirect?w=50&to=/answer?w=50&m=60",
-       phases={"processing": 0.15, "transfer": 0.06}, redirects=2),
-    ok("handshakes of hops add up", "{slow_tls}/redirect?to={slow_tls}/answer", tls(),
-       phases={"tls": 0.16}),
-    ok("plain HTTP has no tls", "{plain}/answer", phases={"tls": 0}),
-    no("a failure has its phases too", "status_code", "{plain}/answer?s=500&w=80", status=500,
-       phases={"processing": 0.08}),
-]
-
-
-ABUSE = CASES

@@ -6,13 +6,14 @@ import time
 
 import pytest
 
+import httpabuse
 import httpcases
 import httplib
 
 pytestmark = [pytest.mark.address, pytest.mark.seconds(150)]
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.says) for c in httpcases.ABUSE])
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.says) for c in httpabuse.ABUSE])
 def test_a_probe_of(case, outcomes, world):
     httplib.verify(outcomes[case], case, world)
     limit = httplib.lablib.seconds(case.timeout)

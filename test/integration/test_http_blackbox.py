@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import httpabuse
 import httpcases
 import httpfaults
 import httplib
@@ -15,7 +16,7 @@ import lablib
 
 TRIES = 12
 ALIKE = ("success", "status_code", "http_version", "redirects")
-CASES = [c for c in httpcases.KEYS + httpcases.ABUSE if not c.alone and c.differs != "later-key"]
+CASES = [c for c in httpcases.KEYS + httpabuse.ABUSE if not c.alone and c.differs != "later-key"]
 LARGE = 1 << 20
 
 
