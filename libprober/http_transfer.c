@@ -442,6 +442,18 @@ static bool is_out_of_memory(const struct http_transfer *t, CURLcode code)
            (t->head.is_whole || time_of(t, CURLINFO_PRETRANSFER_TIME_T) == 0);
 }
 
+/* Before there was an answer: the connection, or the stream of HTTP/2. */
+static bool has_ended(CURLcode code)
+{
+    static const CURLcode codes[] = {CURLE_GOT_NOTHING, CURLE_RECV_ERROR, CURLE_SEND_ERROR,
+                                     CURLE_PARTIAL_FILE, CURLE_HTTP2_STREAM};
+
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
 static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode code)
 {
     if (is_out_of_memory(t, code) || code == CURLE_FAILED_INIT || code == CURLE_SSL_CERTPROBLEM)
@@ -454,9 +466,7 @@ static enum http_reason reason_of_code(const struct http_transfer *t, CURLcode c
         return HTTP_FAILED_TLS_HANDSHAKE;
     if (code == CURLE_SSL_CONNECT_ERROR)
         return HTTP_FAILED_TLS_HANDSHAKE;
-    return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR
-               ? HTTP_FAILED_NO_RESPONSE
-               : HTTP_FAILED_BAD_RESPONSE;
+    return has_ended(code) ? HTTP_FAILED_NO_RESPONSE : HTTP_FAILED_BAD_RESPONSE;
 }
 
 static enum http_reason reason_of(const struct http_transfer *t, CURLcode code)
