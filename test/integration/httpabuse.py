@@ -87,6 +87,14 @@ ABUSE += [
        timeout="400ms"),
 ]
 
+ABUSE += [
+    no("garbage in place of HTTP/2", "no_response", "{h2_garbage}/", tls()),
+    no("a stream of HTTP/2 that is reset", "no_response", "{h2_reset}/", tls()),
+    no("a server of HTTP/2 that goes away", "bad_response", "{h2_goaway}/", tls(), differs="goaway"),
+    no("a server of HTTP/2 that says nothing", "timeout", "{h2_silent}/", tls(), timeout="400ms"),
+    no("a server of HTTP/2 that closes", "no_response", "{h2_close}/", tls()),
+]
+
 # ---- names ----
 
 DNS = {"words": ["-dns", "127.0.0.1:{port:dns}"], "alone": True}

@@ -15,6 +15,7 @@ DIFFERENCES = {
     "nul": "0.23 takes a NUL in a header's value",
     "version": "0.23 takes any version of HTTP in a status line",
     "later-key": "0.23 does not know the key",
+    "goaway": "0.23 asks again where HTTP/2 was ended by a GOAWAY",
     "long-url": "0.23 sends URLs of any length",
     "search-time": "0.23 counts the time of searching the body as transfer",
     "at-load": "0.23 takes settings with which no probe can succeed",
@@ -312,6 +313,9 @@ for name, (block, line) in CREDENTIALS.items():
            {"http_client_config": block, **has(line)}, alone=True),
     ]
 KEYS += [
+    ok("what was withheld once stays withheld on the way back",
+       REDIRECT + "to={plain_name}/redirect?to={plain}/echo", {**BASIC, **IP4, **hasnt("Authorization")}, redirects=2,
+       differs="credentials-stay", theirs={"success": False}),
     ok("an Authorization header does not go to another host", AWAY,
        {"headers": {"Authorization": "Secret s"}, **IP4, **has("localhost"), **hasnt("Secret")}),
     ok("a Cookie header does not go to another host", AWAY,

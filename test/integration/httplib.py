@@ -18,7 +18,8 @@ import urllib.parse
 import lablib
 import meshlib
 from httpcerts import Certificates
-from httpserver import Proxy, Rude, Server, after_hello, bound_loopbacks, slow_tls, tls_context
+from httpserver import GOING_AWAY, SETTINGS, STREAM_RESET, Proxy, Rude, Server, after_hello, bound_loopbacks, \
+    http2, slow_tls, tls_context
 
 OLD = ssl.TLSVersion.TLSv1_1
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -36,6 +37,7 @@ slower.test slow 80 127.0.0.1 ::1
 first.test 127.0.0.1
 under_score.test 127.0.0.1
 xn--bcher-kva.test 127.0.0.1
+away.test 192.0.2.1
 empty.test empty
 broken.test servfail
 refused.test refused
@@ -44,9 +46,13 @@ garbage.test garbage
 """
 
 
+# Servers that agree on HTTP/2 and do not keep to it.
+HTTP2 = {"h2_garbage": [b"HTTP/1.1 400 Bad Request\r\n\r\n"], "h2_reset": [SETTINGS, STREAM_RESET, "open"],
+         "h2_goaway": [SETTINGS, GOING_AWAY], "h2_silent": [SETTINGS, "open"], "h2_close": [SETTINGS]}
+
 # What probes read beneath the directory of secrets, which is the world's.
 FILES = {"user": "user\n", "pass": "\n pass \n", "token": "t0ken\n", "body.txt": "of a\nfile\n",
-         "nothing": "",
+         "hush": "hush\n",
          "text": "no PEM\n"}
 
 
@@ -164,10 +170,14 @@ class World:
         self._add("garbage_in_tls", Rude(after_hello(b"HTTP/1.1 400 Bad Request\r\n\r\n", "open")))
         self._add("alert_in_tls", Rude(after_hello(bytes.fromhex("15030300020228"))))
         self._add("half_hello", Rude(after_hello(bytes.fromhex("160303007a020000760303"), "open")))
+        h2 = tls_context(certs, "good", alpn=["h2"])
+        for name, steps in HTTP2.items():
+            self._add(name, Rude(http2(h2, *steps)))
         self._add("slow_tls", Rude(slow_tls(tls_context(certs, "good"), 0.08)))
         self._add("proxy", Proxy())
         self._add("proxy_deny", Proxy(deny=403))
         self._add("proxy_auth", Proxy(wants=b"Proxy-Authorization: Basic dXNlcjpwYXNz"))
+        self._add("proxy_mute", Rude(lambda conn: conn.wait_for_end(), "http"))
         self._add("proxy_header", Proxy(wants=b"X-Way: through", unwanted=("X-Probe", "Authorization")))
         self._nginx()
         self._files()
@@ -338,6 +348,7 @@ def verify(outcome, case, world):
     """The outcome is what the case expects."""
     assert outcome.object, outcome
     assert outcome.status == (0 if case.expected["success"] else 1), outcome
+    assert set(outcome.object["phases"]) == {"resolve", "connect", "tls", "processing", "transfer"}
     check(outcome.object, case.expected, world)
 
 
@@ -391,13 +402,13 @@ def blackbox_program():
 def blackbox_module(world, block, timeout="2s"):
     """Our block as a module of blackbox_exporter 0.23, which takes certificates as files alone."""
     block = world.fill(block)
-    for part in ("tls_config",):
-        inline = dict(block.get(part, {}))
+    for client in filter(None, (block, block.get("oauth2"))):
+        inline = dict(client.get("tls_config", {}))
         for key in [k for k in ("ca", "cert", "key") if k in inline and k + "_file" not in inline]:
             path = os.path.join(world.directory, f"inline-{abs(hash(inline[key]))}.pem")
             with open(path, "w", encoding="ascii") as f:
                 f.write(inline.pop(key))
             inline[key + "_file"] = path
         if inline:
-            block[part] = inline
+            client["tls_config"] = inline
     return {"prober": "http", "timeout": timeout, "http": block}

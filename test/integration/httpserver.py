@@ -4,11 +4,12 @@
   /echo                 200, and as body the request as it came
   /redirect?s=302&to=X  Location: X, verbatim to the end of the target
   /chain/N              redirects N times, then answers as /echo; /loop without end
+  /token/HOW            a token of OAuth 2, see token()
   /bad/NAME             one of BAD: what no server should say
 Each connection has a thread of its own; each server ends all of them when it is closed.
 """
 import gzip
-import re
+import json
 import socket
 import ssl
 import struct
@@ -320,11 +321,34 @@ BAD = {
 }
 
 
+def token(conn, request):
+    """Client credentials (RFC 6749, 4.4) of the client "us" with the secret "hush": the token says what was
+    asked for. /token/NAME misbehaves."""
+    form = urllib.parse.parse_qs(request.body.decode(), keep_blank_values=True)
+    by_header = request.field("Authorization") == "Basic dXM6aHVzaA=="
+    by_form = form.pop("client_id", None) == ["us"] and form.pop("client_secret", None) == ["hush"]
+    how = request.path.rpartition("/")[2]
+    said = {"access_token": "", "token_type": "Bearer", "expires_in": 3600}
+    if how == "garbage":
+        conn.send(sized(b"no JSON"))
+    elif how == "none":
+        conn.send(sized(json.dumps({"token_type": "Bearer"}).encode(), b"Content-Type: application/json"))
+    elif how == "silent":
+        conn.wait_for_end()
+    elif how == "denied" or (how == "form" and not by_form) or not (by_header or by_form):
+        conn.send(sized(b'{"error": "invalid_client"}', b"Content-Type: application/json", status=401))
+    else:
+        conn.wait(0.08 if how == "slow" else 0)
+        said["access_token"] = "-".join(f"{k}.{v}" for k in sorted(form) for v in form[k]).replace(" ", "+")
+        conn.send(sized(json.dumps(said).encode(), b"Content-Type: application/json"))
+
+
 def bad(conn, request):
     BAD[request.path.rsplit("/", 1)[1]](conn)
 
 
-ROUTES = {"answer": answer, "echo": echo, "redirect": redirect, "chain": chain, "loop": loop, "bad": bad}
+ROUTES = {"answer": answer, "echo": echo, "redirect": redirect, "chain": chain, "loop": loop,
+          "token": token, "bad": bad}
 
 
 # ---- servers ----
@@ -462,6 +486,20 @@ class Rude(Server):
 def after_hello(*steps):
     """Reads the client's first bytes, and then does the steps."""
     def behave(conn):
+        conn.sock.recv(65536)
+        _then(*steps)(conn)
+    return behave
+
+
+SETTINGS = bytes.fromhex("000000040000000000")
+STREAM_RESET = bytes.fromhex("00000403000000000100000002")
+GOING_AWAY = bytes.fromhex("0000080700000000000000000000000000")
+
+
+def http2(context, *steps):
+    """Agrees on HTTP/2, and then does the steps."""
+    def behave(conn):
+        conn.secure(context)
         conn.sock.recv(65536)
         _then(*steps)(conn)
     return behave

@@ -13,6 +13,13 @@ def test_a_probe_where(case, outcomes, world):
     httplib.verify(outcomes[case], case, world)
 
 
+@pytest.mark.parametrize("path, times", [("/answer?s=401&h=WWW-Authenticate:%20Basic&once", 1),
+                                         ("/bad/close?once", 1), ("/loop?once", 11)])
+def test_each_hop_asks_once(path, times, world):
+    httplib.probe(world, "{plain}" + path, {"basic_auth": {"username": "user"}})
+    assert len(world.servers["plain"].asked(path)) == times
+
+
 @pytest.mark.parametrize("block, told", [pytest.param(*c[1:3], id=c[0]) for c in httpfaults.REFUSED])
 def test_what_is_refused_at_load(block, told, world):
     outcome = httplib.probe(world, "{plain}/answer", block, name="refused")
