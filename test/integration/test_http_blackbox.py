@@ -12,11 +12,12 @@ import httpabuse
 import httpcases
 import httpfaults
 import httplib
+import httpways
 import lablib
 
 TRIES = 12
 ALIKE = ("success", "status_code", "http_version", "redirects")
-CASES = [c for c in httpcases.KEYS + httpabuse.ABUSE if not c.alone and c.differs != "later-key"]
+CASES = [c for c in httpcases.KEYS + httpabuse.ABUSE + httpways.WAYS if not c.alone and c.differs != "later-key"]
 LARGE = 1 << 20
 
 

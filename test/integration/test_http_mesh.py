@@ -61,7 +61,8 @@ def of(mesh, metrics, name, url, source="cn-east", **labels):
 
 
 def reasons(mesh, metrics, url, source="cn-east"):
-    return {dict(ls)["failed_reason"]: v for ls, v in of(mesh, metrics, "prober_http_failed", url, source).items()}
+    return {dict(ls)["failed_reason"]: v for ls,
+            v in of(mesh, metrics, "prober_http_failed", url, source).items()}
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ def counted(metrics):
     """{result: probes} that a server has taken in, also those that came too late."""
     found = {r: total(metrics, "prober_http_probes_total", result=r) for r in RESULTS[:2]}
     found["unsent"] = total(metrics, "prober_http_probes_unsent_total")
-    return {r: n + total(metrics, "prober_server_backfilled_http_probes_total", result=r) for r, n in found.items()}
+    return {r: n + total(metrics, "prober_server_backfilled_http_probes_total", result=r) for r,
+            n in found.items()}
 
 
 def test_each_boot_of_the_server_counts_what_it_acknowledged_through_an_outage(lab):
@@ -150,7 +152,8 @@ def test_each_boot_of_the_server_counts_what_it_acknowledged_through_an_outage(l
     wait_until(settled, 20, "the server to have all that the agents had")
     m = last["metrics"]
     assert counted(m) == last["acked"]
-    assert total(m, "prober_http_probes_total", result="failed") == total(m, "prober_http_failures_total") > 0
+    assert total(m, "prober_http_probes_total", result="failed") == total(m,
+        "prober_http_failures_total") > 0
     assert total(m, "prober_http_probes_total", result="success") == \
         total(m, "prober_http_probe_duration_seconds_count") > 0
 
