@@ -202,6 +202,18 @@ static void who_waits_too_long_has_no_token(void **state)
     assert_int_equal(http_server_requests(f->tokens), 1);
 }
 
+static void a_kind_may_go_while_its_token_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+
+    given_token_path(f, "/silent");
+    assert_string_equal(given_probe_within(&f->g, url_of(f, "/open"), SHORT_NS), "oauth2");
+    given_spec_changes(&f->g);
+    assert_int_equal(http_engine_running(f->g.engine), 1);
+    given_token_path(f, "/token"); /* of another kind, which has its own */
+    assert_string_equal(get(f, "/"), "success");
+}
+
 static void a_token_goes_to_the_target_s_host_alone(void **state)
 {
     struct fixture *f = *state;
@@ -325,6 +337,7 @@ int main(void)
         TEST(without_a_token_no_probe_is_made),
         TEST(a_token_server_that_is_not_there_is_told),
         TEST(who_waits_too_long_has_no_token),
+        TEST(a_kind_may_go_while_its_token_is_asked_for),
         TEST(a_token_goes_to_the_target_s_host_alone),
         TEST(a_token_goes_before_other_credentials),
         TEST(a_token_that_is_not_taken_is_not_used_again),

@@ -210,7 +210,7 @@ static void what_no_proxy_names_is_reached_straight(void **state)
 static void the_environment_is_used_when_the_spec_says_so(void **state)
 {
     struct fixture *f = *state;
-    const char *environment[] = {NULL, NULL};
+    const char *environment[] = {NULL, NULL, NULL};
 
     snprintf(f->proxy_url, sizeof(f->proxy_url), "http_proxy=%s", http_server_url(f->server));
     environment[0] = f->proxy_url;
@@ -220,6 +220,10 @@ static void the_environment_is_used_when_the_spec_says_so(void **state)
     f->g.spec.proxy.from_environment = true;
     f->g.spec.skip_resolve_phase_with_proxy = true;
     assert_string_equal(given_probe(&f->g, "http://none.test/"), "success");
+    environment[1] = "REQUEST_METHOD=GET";
+    given_spec_changes(&f->g);
+    assert_string_equal(given_probe(&f->g, "http://none.test/"), "proxy");
+    assert_non_null(strstr(f->g.trouble, "REQUEST_METHOD"));
 }
 
 static void a_tunnel_leads_to_the_address_and_tls_to_the_name(void **state)
