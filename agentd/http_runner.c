@@ -200,6 +200,8 @@ static void start_due(struct http_runner *r)
 {
     struct http_due due;
 
+    if (http_engine_is_busy(r->engine))
+        return; /* late, rather than measured wrong */
     for (unsigned i = 0; i < STARTS_PER_TURN && has_room(r); i++) {
         if (!http_targets_take(r->targets, r->now.mono_ns, &due))
             return;

@@ -44,6 +44,7 @@ struct http_engine {
     uint64_t curl_ns;      /* when libcurl wants to be called; UINT64_MAX: not */
     struct probe **probes; /* [running]: a heap, the earliest deadline first */
     size_t running, room;
+    bool is_busy;
     bool is_closing;
 };
 
@@ -576,7 +577,8 @@ static void collect(struct http_engine *e)
             end_hop(http_transfer_context(msg->easy_handle), msg->data.result);
 }
 
-static void serve_sockets(struct http_engine *e)
+/* Returns how many were served: EVENTS_MAX when there may be more. */
+static int serve_sockets(struct http_engine *e)
 {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(e->epoll, events, EVENTS_MAX, 0), running;
@@ -593,18 +595,42 @@ static void serve_sockets(struct http_engine *e)
         e->curl_ns = UINT64_MAX; /* it sets a new one as needed */
         curl_multi_socket_action(e->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
+    return count;
+}
+
+static bool is_overdue(const struct http_engine *e, uint64_t now_ns)
+{
+    return e->running > 0 && e->probes[0]->deadline_ns <= now_ns;
+}
+
+/* An answer that is there counts, however late we come to read it: before probes are ended for want of
+ * one, every socket was served. */
+static void serve(struct http_engine *e, uint64_t now_ns)
+{
+    size_t rounds = e->running / EVENTS_MAX + 1;
+    int count;
+
+    do {
+        count = serve_sockets(e);
+        collect(e);
+    } while (count == EVENTS_MAX && is_overdue(e, now_ns) && --rounds > 0);
+}
+
+bool http_engine_is_busy(const struct http_engine *e)
+{
+    return e->is_busy;
 }
 
 uint64_t http_engine_step(struct http_engine *e, uint64_t now_ns)
 {
-    uint64_t next = resolver_step(e->resolver, now_ns);
+    uint64_t began_ns = clock_monotonic_ns(), next = resolver_step(e->resolver, now_ns);
 
     http_tls_contexts_use(e->contexts);
-    serve_sockets(e);
-    collect(e);
-    while (e->running > 0 && e->probes[0]->deadline_ns <= now_ns)
+    serve(e, now_ns);
+    while (is_overdue(e, now_ns))
         expire(e->probes[0], now_ns);
     http_tls_contexts_use(NULL);
+    e->is_busy = clock_monotonic_ns() - began_ns > HTTP_ENGINE_BUSY_NS;
     if (e->curl_ns < next)
         next = e->curl_ns;
     return e->running > 0 && e->probes[0]->deadline_ns < next ? e->probes[0]->deadline_ns : next;

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/addr.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "libprober/http_judge.h"
 #include "libprober/http_kind.h"
@@ -29,6 +30,7 @@
 #include "libprober/resolver.h"
 
 #define HTTP_REDIRECTS_MAX 10
+#define HTTP_ENGINE_BUSY_NS (10 * CLOCK_NS_PER_MS)
 
 /* Resolving, connecting, TLS, processing (from the connection to the first byte of the answer, the
  * request included), and transfer (to its end; of the last hop alone). */
@@ -93,6 +95,10 @@ void http_engine_start_inner(struct http_engine *e, struct http_kind *kind, cons
                              uint64_t timeout_ns, uint64_t now_ns, http_done done, void *context);
 /* Probes that run, those of its own work too. */
 size_t http_engine_running(const struct http_engine *e);
+/* The last step took longer than HTTP_ENGINE_BUSY_NS: sockets were served that late, and phases are too
+ * long by it. Who starts no probe until a step was shorter keeps the measure true when there is more to
+ * do than the processor can. */
+bool http_engine_is_busy(const struct http_engine *e);
 /* An epoll fd that is readable when http_engine_step has work. */
 int http_engine_fd(const struct http_engine *e);
 /* Does what is due, the resolver's work too. Returns the monotonic time of the next call, UINT64_MAX

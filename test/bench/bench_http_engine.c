@@ -101,7 +101,7 @@ static uint64_t start_due(struct bench *b, uint64_t began, uint64_t gap)
 
     for (; b->started < b->count; start(b)) {
         due = began + b->started * gap;
-        if (due > now)
+        if (due > now || http_engine_is_busy(b->engine))
             break;
         if (gap == 0 && b->started - b->ended >= b->at_once) {
             due = UINT64_MAX;

@@ -250,6 +250,23 @@ static void what_finds_no_place_to_run_waits_and_is_unsent_after_an_interval(voi
     assert_in_range(http_totals_scheduled(&f->spooled), 20 * 20, 20 * 21);
 }
 
+static void nothing_is_started_while_the_engine_is_busy(void **state)
+{
+    struct fixture *f = *state;
+
+    offer(f, GIVEN_BLOCK, urls, 3);
+    turn(f);
+    fake_http_engine->is_busy = true;
+    pass(f, INTERVAL_NS);
+    turn(f);
+    assert_int_equal(fake_http_engine->count, 0);
+    assert_true(f->next_ns <= f->now.mono_ns); /* it looks again at once */
+    fake_http_engine->is_busy = false;
+    turn(f);
+    assert_int_equal(fake_http_engine->count, 3);
+    stop(f, S(1));
+}
+
 static void a_target_that_went_has_its_running_probe_reported(void **state)
 {
     struct fixture *f = *state;
@@ -477,6 +494,7 @@ int main(void)
         TEST(each_url_is_probed_once_in_an_interval),
         TEST(rows_are_spooled_within_two_seconds),
         TEST(what_finds_no_place_to_run_waits_and_is_unsent_after_an_interval),
+        TEST(nothing_is_started_while_the_engine_is_busy),
         TEST(a_target_that_went_has_its_running_probe_reported),
         TEST(stopping_waits_for_an_answer_that_comes),
         TEST(what_still_runs_when_the_grace_is_over_is_unsent),

@@ -66,6 +66,11 @@ size_t http_engine_running(const struct http_engine *e)
     return e->running;
 }
 
+bool http_engine_is_busy(const struct http_engine *e)
+{
+    return e->is_busy;
+}
+
 int http_engine_fd(const struct http_engine *e)
 {
     (void)e;

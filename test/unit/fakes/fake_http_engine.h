@@ -27,6 +27,7 @@ struct http_engine {
     struct fake_http_probe probes[FAKE_HTTP_PROBES_MAX];
     size_t count; /* ever started */
     size_t running;
+    bool is_busy;
     uint64_t answers_after_ns;
     enum http_reason at_once; /* unless HTTP_SUCCEEDED: every probe ends so inside its start */
     bool (*permits)(void *context, const struct prober_addr *address);
