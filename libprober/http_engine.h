@@ -51,7 +51,7 @@ struct http_result {
     int status;              /* of the last hop; 0: it brought no answer */
     char version[16];        /* "HTTP/1.1", "HTTP/2.0"; "" without an answer */
     const char
-        *tls_version; /* "TLS 1.3", a constant; NULL: the last hop was plain, or has no answer */
+        *tls_version; /* "TLS 1.3", a constant; NULL: the last hop was plain, or without a certificate */
     uint64_t phases_ns[HTTP_PHASE_COUNT]; /* a phase that was not ended is 0 */
     uint64_t duration_ns;                 /* of all, with what lies between the phases */
     unsigned redirects;                   /* answers that redirect, followed or not */

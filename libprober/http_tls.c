@@ -122,11 +122,30 @@ static void trace_chain(struct http_trace *trace, const STACK_OF(X509) * chain)
         http_certificate_trace(trace, sk_X509_value(chain, i));
 }
 
+static const char *version_of(const SSL *ssl)
+{
+    static const struct {
+        int version;
+        const char *text;
+    } table[] = {
+        {TLS1_VERSION, "TLS 1.0"},
+        {TLS1_1_VERSION, "TLS 1.1"},
+        {TLS1_2_VERSION, "TLS 1.2"},
+        {TLS1_3_VERSION, "TLS 1.3"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (SSL_version(ssl) == table[i].version)
+            return table[i].text;
+    return NULL;
+}
+
 /* OpenSSL asks this instead of its own verification, for each chain that a server sends. */
 static int verify(X509_STORE_CTX *ctx, void *context)
 {
     struct http_tls_session *s = context;
 
+    s->version = version_of(X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx()));
     s->earliest_expiry = earliest_expiry(X509_STORE_CTX_get0_untrusted(ctx));
     trace_chain(s->trace, X509_STORE_CTX_get0_untrusted(ctx));
     if (s->is_unverified)
@@ -154,24 +173,6 @@ void http_tls_attach(struct http_tls_session *s, void *ssl_ctx)
         SSL_CTX_set_security_level(ssl_ctx, 0);
     SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ssl_ctx, verify, s);
-}
-
-static const char *version_of(const SSL *ssl)
-{
-    static const struct {
-        int version;
-        const char *text;
-    } table[] = {
-        {TLS1_VERSION, "TLS 1.0"},
-        {TLS1_1_VERSION, "TLS 1.1"},
-        {TLS1_2_VERSION, "TLS 1.2"},
-        {TLS1_3_VERSION, "TLS 1.3"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (SSL_version(ssl) == table[i].version)
-            return table[i].text;
-    return NULL;
 }
 
 void http_tls_note_version(struct http_tls_session *s, void *ssl)

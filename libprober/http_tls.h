@@ -31,7 +31,7 @@ struct http_tls_session {
     int64_t earliest_expiry;   /* Unix seconds, of all certificates sent; 0: unknown */
     int64_t last_chain_expiry; /* the earliest of the chain that was verified; 0: there is none */
     enum http_reason failure;  /* of verification */
-    const char *version;       /* "TLS 1.3"; NULL: no handshake was completed */
+    const char *version;       /* "TLS 1.3"; NULL: no server has shown a certificate */
 };
 
 /* Trusts the certificates in `pem`, or the system's when NULL. Errors: PROBER_ERR_SYNTAX (no

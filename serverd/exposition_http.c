@@ -85,9 +85,10 @@ static double chain_expiry(const void *row)
     return or_none(window(row)->last_chain_expiry);
 }
 
+/* 0 is what those who are woken by "not 200" know for "no answer". */
 static double status_code(const void *row)
 {
-    return or_none(window(row)->status);
+    return window(row)->agents > 0 ? window(row)->status : NAN;
 }
 
 static double version(const void *row)
@@ -137,7 +138,7 @@ static const struct series_gauge url_gauges[] = {
       {"phase=\"processing\"", processing},
       {"phase=\"transfer\"", transfer}}},
     {SERIES_GAUGE("prober_http_status_code", NULL,
-                  "Status code that most of the agents were given."),
+                  "Status code that most of the agents were given; 0: none had an answer."),
      SERIES_AS_IT_IS,
      {{"", status_code}}},
     {SERIES_GAUGE("prober_http_ssl_last_chain_expiry_timestamp_seconds", "seconds",

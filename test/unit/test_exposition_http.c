@@ -172,7 +172,7 @@ static void a_reason_of_the_past_is_only_in_the_counters(void **state)
                  "prober_http_failures_total{failed_reason=\"timeout\"," LABELS "} 7");
 }
 
-static void without_a_success_there_is_no_time_and_without_an_answer_no_status(void **state)
+static void without_a_success_there_is_no_time_and_without_an_answer_the_status_is_0(void **state)
 {
     (void)state;
     urls[0].has_gauges = true;
@@ -182,14 +182,13 @@ static void without_a_success_there_is_no_time_and_without_an_answer_no_status(v
     assert_int_equal(series_of("prober_http_duration_seconds"), 0);
     assert_int_equal(series_of("prober_http_ssl"), 0);
     assert_int_equal(series_of("prober_http_tls"), 0);
-    assert_int_equal(series_of("prober_http_status_code"), 0);
     assert_int_equal(series_of("prober_http_version"), 0);
     assert_int_equal(series_of("prober_http_redirects"), 0);
     assert_int_equal(series_of("prober_http_content_length"), 0);
     assert_int_equal(series_of("prober_http_uncompressed"), 0);
     assert_int_equal(series_of("prober_http_dns"), 0);
     ASSERT_LINES("prober_http_failed{failed_reason=\"timeout\"," LABELS "} 1",
-                 "prober_http_agents{" LABELS "} 1");
+                 "prober_http_status_code{" LABELS "} 0", "prober_http_agents{" LABELS "} 1");
 }
 
 static void an_expiry_without_a_handshake_is_of_an_unknown_version(void **state)
@@ -299,7 +298,7 @@ int main(void)
         TEST(a_url_with_answers_has_our_gauges_beside_them),
         TEST(failures_show_their_reasons_and_no_success),
         TEST(a_reason_of_the_past_is_only_in_the_counters),
-        TEST(without_a_success_there_is_no_time_and_without_an_answer_no_status),
+        TEST(without_a_success_there_is_no_time_and_without_an_answer_the_status_is_0),
         TEST(an_expiry_without_a_handshake_is_of_an_unknown_version),
         TEST(a_planned_url_without_a_probe_has_counters_at_zero_and_no_gauges),
         TEST(what_was_not_measured_is_unsent_and_no_failure),

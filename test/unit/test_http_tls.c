@@ -129,6 +129,7 @@ static void each_failure_of_verification_has_its_reason_and_keeps_the_expiry(voi
     assert_string_equal(get(f, "b.test"), "tls_verify_hostname");
     assert_int_equal(f->result.earliest_cert_expiry, tls_server_leaf_expiry(f->server));
     assert_int_equal(f->result.last_chain_expiry, 0);
+    assert_string_equal(f->result.tls_version, "TLS 1.3");
     assert_int_equal(f->result.status, 0);
     assert_true(f->result.phases_ns[HTTP_PHASE_CONNECT] > 0);
     assert_int_equal(f->result.phases_ns[HTTP_PHASE_TLS], 0);
