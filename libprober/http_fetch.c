@@ -234,32 +234,49 @@ enum prober_error http_fetcher_create(struct http_fetcher **out)
     return PROBER_ERR_NOMEM;
 }
 
-void http_fetcher_start(struct http_fetcher *f, const struct http_request *request,
-                        struct http_answer *answer, uint64_t timeout_ns)
+static void fetch_free(struct http_fetcher *f, struct fetch *fetch)
+{
+    struct http_answer *a = fetch->answer;
+
+    if (fetch->easy) {
+        curl_multi_remove_handle(f->multi, fetch->easy);
+        curl_easy_cleanup(fetch->easy);
+    }
+    curl_slist_free_all(fetch->headers);
+    if (a->err || !fetch->ended) {
+        free(a->body);
+        a->body = NULL;
+        a->body_len = 0;
+    }
+    free(fetch);
+}
+
+enum prober_error http_fetcher_start(struct http_fetcher *f, const struct http_request *request,
+                                     struct http_answer *answer, uint64_t timeout_ns)
 {
     uint64_t now = clock_monotonic_ns();
     struct fetch *fetch = calloc(1, sizeof(*fetch));
 
     memset(answer, 0, sizeof(*answer));
-    if (!fetch) {
-        answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
-        return;
-    }
+    if (!fetch)
+        return answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
     fetch->answer = answer;
     fetch->max = request->answer_max ? request->answer_max : ANSWER_MAX_DEFAULT;
     fetch->deadline_ns = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX;
-    fetch->next = f->fetches;
-    f->fetches = fetch;
     fetch->easy = curl_easy_init();
     answer->body = calloc(1, 1);
     fetch->room = 1;
     if (fetch->easy && answer->body && add_headers(fetch, request->headers)) {
         set_options(fetch, request);
-        if (curl_multi_add_handle(f->multi, fetch->easy) == CURLM_OK)
-            return;
+        if (curl_multi_add_handle(f->multi, fetch->easy) == CURLM_OK) {
+            fetch->next = f->fetches;
+            f->fetches = fetch;
+            return PROBER_OK;
+        }
     }
-    fetch->ended = true;
     answer->err = prober_fail(&answer->why, PROBER_ERR_NOMEM, "out of memory");
+    fetch_free(f, fetch);
+    return answer->err;
 }
 
 /* Ends those whose time is up. Returns whether any has ended, and the next deadline. */
@@ -318,23 +335,6 @@ void http_fetcher_wait(struct http_fetcher *f, struct pollfd *fds, size_t count,
         if (sleep_until(f, fds, count, now, deadline_ns) || deadline_ns <= now)
             return;
     }
-}
-
-static void fetch_free(struct http_fetcher *f, struct fetch *fetch)
-{
-    struct http_answer *a = fetch->answer;
-
-    if (fetch->easy) {
-        curl_multi_remove_handle(f->multi, fetch->easy);
-        curl_easy_cleanup(fetch->easy);
-    }
-    curl_slist_free_all(fetch->headers);
-    if (a->err || !fetch->ended) {
-        free(a->body);
-        a->body = NULL;
-        a->body_len = 0;
-    }
-    free(fetch);
 }
 
 struct http_answer *http_fetcher_take(struct http_fetcher *f)

@@ -65,9 +65,10 @@ struct http_fetcher;
 /* Errors: PROBER_ERR_NOMEM. */
 enum prober_error http_fetcher_create(struct http_fetcher **out);
 /* Starts a request. It and the answer are borrowed until http_fetcher_take gives the answer back,
- * which is at the latest when timeout_ns is over, or until the fetcher is destroyed. */
-void http_fetcher_start(struct http_fetcher *f, const struct http_request *request,
-                        struct http_answer *answer, uint64_t timeout_ns);
+ * which is at the latest when timeout_ns is over, or until the fetcher is destroyed.
+ * Errors: PROBER_ERR_NOMEM; the answer says it too, and is not given back. */
+enum prober_error http_fetcher_start(struct http_fetcher *f, const struct http_request *request,
+                                     struct http_answer *answer, uint64_t timeout_ns);
 /* Works on the requests until one has ended, one of fds[count] is ready (POLLIN alone is waited for;
  * revents tells), or timeout_ns is over. */
 void http_fetcher_wait(struct http_fetcher *f, struct pollfd *fds, size_t count,

@@ -191,11 +191,12 @@ enum prober_error target_fetch_start(struct target_fetch **out, struct http_fetc
     m.err = fetch->headers ? PROBER_OK : PROBER_ERR_NOMEM;
     if (!m.err)
         make_request(&m, refresh_ns);
+    if (!m.err)
+        m.err = http_fetcher_start(fetcher, &fetch->request, &fetch->answer, timeout_ns);
     if (m.err) {
         target_fetch_destroy(fetch);
         return m.err;
     }
-    http_fetcher_start(fetcher, &fetch->request, &fetch->answer, timeout_ns);
     *out = fetch;
     return PROBER_OK;
 }

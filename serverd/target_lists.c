@@ -31,9 +31,8 @@
 struct target_lists {
     struct target_lists_config config;
     char *state_dir; /* NULL: none */
-    pthread_mutex_t
-        order; /* held while publishing, so that what is published comes in order; before
-                              lock */
+    /* Held while publishing, so that what is published comes in order. Taken before `lock`. */
+    pthread_mutex_t order;
     pthread_mutex_t lock;
     struct target_set *set;      /* a reference; guarded by lock, as are the next three */
     struct target_set *next_set; /* between begin and end */
@@ -162,7 +161,7 @@ static enum prober_error check_content(struct target_lists *t, const struct targ
 }
 
 /* Notes what a refresh brought: content (taken over; NULL: nothing new) and, with why->code, what is
- * wrong. A list of files may bring both. */
+ * wrong. A list of files may bring both. set: that in force, in which it must fit; NULL: none yet. */
 static void note_refresh(struct target_lists *t, const struct target_set *set,
                          struct target_item *list, struct target_list *content,
                          struct prober_failure *why)
@@ -172,7 +171,7 @@ static void note_refresh(struct target_lists *t, const struct target_set *set,
 
     /* who calls is the only one to change what the list holds */
     changed = content && !target_list_equal(content, list->current);
-    if (changed && check_content(t, set, list, content, why))
+    if (changed && set && check_content(t, set, list, content, why))
         changed = false;
     pthread_mutex_lock(&t->lock);
     was_failing = list->failing;
@@ -518,14 +517,14 @@ static void *run(void *context)
 /* ---- another probe file ---- */
 
 /* What a new list holds before it is first refreshed. */
-static void load(struct target_lists *t, const struct target_set *set, struct target_item *list)
+static void load(struct target_lists *t, struct target_item *list)
 {
     struct prober_failure why = {PROBER_OK, ""};
     uint64_t saved_real_ns = 0;
     enum prober_error err;
 
     if (list->files) {
-        scan_files(t, set, list);
+        scan_files(t, NULL, list);
         return;
     }
     if (!t->state_dir)
@@ -548,7 +547,7 @@ enum prober_error target_lists_begin(struct target_lists *lists, struct probe_sp
         const struct target_slot *slot = &set->slots[i];
 
         if (!target_set_find(lists->set, slot->list->kind, slot->list->source))
-            load(lists, set, slot->list);
+            load(lists, slot->list);
     }
     if (err) {
         target_set_put(set);
@@ -610,7 +609,7 @@ static double success_seconds(const struct target_item *list)
 
 static double targets_of(const struct target_item *list)
 {
-    return list->current ? (double)list->current->count : 0;
+    return list->current && !list->left_out ? (double)list->current->count : 0;
 }
 
 static double refreshes_of(const struct target_item *list)
@@ -629,7 +628,8 @@ void target_lists_write_metrics(struct target_lists *lists, struct metrics_write
         struct metric_family family;
         double (*value)(const struct target_item *list);
     } rows[] = {
-        {{"prober_server_target_list_targets", METRIC_GAUGE, NULL, "Targets in the list."},
+        {{"prober_server_target_list_targets", METRIC_GAUGE, NULL,
+          "Targets in the plan that the list names."},
          targets_of},
         {{"prober_server_target_list_refreshes_total", METRIC_COUNTER, NULL,
           "Times that the list was read, well or not."},
