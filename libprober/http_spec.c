@@ -213,6 +213,9 @@ static void check_oauth2(struct http_reader *r, const struct http_setting *s, vo
         http_complain_of(r, s, "client_id", "missing");
     if (!oauth2->token_url && !yaml_get(s->node, "token_url"))
         http_complain_of(r, s, "token_url", "missing");
+    for (size_t i = 0; i < oauth2->endpoint_params.count && oauth2->scopes.count > 0; i++)
+        if (strcmp(oauth2->endpoint_params.items[i].name, "scope") == 0)
+            http_complain_of(r, s, "endpoint_params", "holds a scope, which scopes do too");
     check_proxy(r, s, &oauth2->proxy);
 }
 

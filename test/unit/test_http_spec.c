@@ -570,6 +570,9 @@ static void oauth2_that_cannot_work_is_refused(void **state)
                  "client_secret_file: b}",
                  "h:1:oauth2.client_secret_file: either client_secret or client_secret_file, not "
                  "both");
+    expect_fault("oauth2: {client_id: i, token_url: 'http://t', scopes: [a], "
+                 "endpoint_params: {scope: b}}",
+                 "h:1:oauth2.endpoint_params: holds a scope, which scopes do too");
     expect_fault("oauth2: {client_id: i, token_url: 'http://t', no_proxy: a}",
                  "h:1:oauth2.no_proxy: needs proxy_url");
     for (size_t i = 0; i < ARRAY_LEN(jwt); i++) {
