@@ -407,6 +407,7 @@ KEYS += [
        ssl_earliest_cert_expiry="self_signed"),
     no("a certificate of an unknown CA", "tls_verify_untrusted", "{unknown}/answer", tls()),
     no("the system's roots do not know our CA", "tls_verify_untrusted", "{good}/answer"),
+    ok("the system's roots are trusted without a CA", "{good}/answer", env={"SSL_CERT_FILE": "{dir}/ca.pem"}, alone=True),
     no("a chain without its intermediate", "tls_verify_untrusted", "{gap}/answer", tls()),
     no("a certificate for another host", "tls_verify_hostname", "{other}/answer", tls(),
        ssl_earliest_cert_expiry="other"),

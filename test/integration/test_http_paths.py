@@ -1,4 +1,5 @@
 """What a network between agents and a web server does to the phases; and the original's own probe file."""
+import json
 import os
 import sys
 
@@ -129,3 +130,21 @@ def test_the_originals_sample_gives_its_metrics(lab):
     assert not select(m, "prober_icmp_duration_seconds", source_region="cn-shanghai",
                       target_region="cn-shanghai")
     assert total(m, "prober_agent_is_alive") == 2
+
+
+def test_what_keeps_a_probe_from_its_target_has_its_reason(lab):
+    for name in ("a", "b"):
+        lab.add_host(name, "r" + name)
+    lab.run("a", ["ip", "route", "add", "unreachable", "192.0.2.0/24"], check=True)
+    b = lab.hosts["b"]
+    lab.set("ra", "rb", blackhole=True)
+    urls = {f"http://{b.ipv4}/": "connect_timeout", f"https://[{b.ipv6}]/": "connect_timeout",
+            "http://192.0.2.1/": "connect_unreachable"}
+    argv = [lab.path("bin/agentd"), "probe", "http", "-timeout", "500ms", *urls]
+    found = [json.loads(line) for line in lab.run("a", argv).stdout.splitlines()]
+    assert {o["target"]: o["failed_reason"] for o in found} == urls
+    assert all(o["phases"]["connect"] == 0 and o["duration"] < 1 for o in found)
+    lab.reset()
+    argv[-1:] = [f"{b.ipv4}:81"]
+    found = [json.loads(line) for line in lab.run("a", argv).stdout.splitlines()]
+    assert {o["failed_reason"] for o in found} == {"connect_refused"}
