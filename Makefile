@@ -19,7 +19,7 @@ O       ?= build$(if $(variant),/$(patsubst -%,%,$(variant)))
 
 cflags_lib := $(shell pkg-config --cflags libprotobuf-c libcjson libcurl libcares sqlite3 zlib yaml-0.1 2>/dev/null)
 libs_lib   := -lnng -lprotobuf-c -lcjson -lyaml -lcurl -lcares -lsqlite3 -lcivetweb -lz \
-              -lbrotlidec -lmbedcrypto -lssl -lcrypto -lre2 -lstdc++ -lpthread -lm
+              -lbrotlidec -lmbedtls -lmbedx509 -lmbedcrypto -lssl -lcrypto -lre2 -lstdc++ -lpthread -lm
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
