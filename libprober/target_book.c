@@ -1,6 +1,7 @@
 #include "libprober/target_book.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,17 +123,31 @@ static struct probe_entry *add_entry(struct extension *x, const struct probe_ent
     return e;
 }
 
-static int compare_items(const void *x, const void *y)
+/* A listed target on its way into an entry. */
+struct guest {
+    const char *region; /* its own, or the entry's */
+    bool confidential;  /* makes its entry confidential, which the others need not be for it */
+    const char *text;
+};
+
+static int compare_places(const struct guest *a, const struct guest *b)
 {
-    const struct listed_target *a = x, *b = y;
     int order = strcmp(a->region, b->region);
+
+    return order ? order : (int)a->confidential - (int)b->confidential;
+}
+
+static int compare_guests(const void *x, const void *y)
+{
+    const struct guest *a = x, *b = y;
+    int order = compare_places(a, b);
 
     return order ? order : strcmp(a->text, b->text);
 }
 
-/* Collects what the sources of an entry list, sorted by region; *items is malloc'd. */
+/* Collects what the sources of an entry list, in order; *guests is malloc'd. */
 static enum prober_error collect(const struct probe_entry *from, const struct target_book *book,
-                                 struct listed_target **items, size_t *count)
+                                 struct guest **guests, size_t *count)
 {
     size_t total = 0;
 
@@ -142,8 +157,8 @@ static enum prober_error collect(const struct probe_entry *from, const struct ta
 
         total += page && page->list ? page->list->count : 0;
     }
-    *items = calloc(total + 1, sizeof(**items));
-    if (!*items)
+    *guests = calloc(total + 1, sizeof(**guests));
+    if (!*guests)
         return PROBER_ERR_NOMEM;
     for (size_t i = 0; i < from->list_count; i++) {
         const struct target_page *page = target_book_find(book, from->kind, from->lists[i]);
@@ -151,40 +166,40 @@ static enum prober_error collect(const struct probe_entry *from, const struct ta
         for (size_t k = 0; page && page->list && k < page->list->count; k++) {
             const struct listed_target *t = &page->list->items[k];
 
-            (*items)[(*count)++] =
-                (struct listed_target){t->region ? t->region : from->region, t->text};
+            (*guests)[(*count)++] =
+                (struct guest){t->region ? t->region : from->region,
+                               probe_target_is_confidential(from->kind, t->text), t->text};
         }
     }
-    qsort(*items, total, sizeof(**items), compare_items);
+    qsort(*guests, total, sizeof(**guests), compare_guests);
     return PROBER_OK;
 }
 
-/* How many of items[count] are of the first one's region. */
-static size_t count_region(const struct listed_target *items, size_t count)
+/* How many of guests[count] belong into the entry of the first one. */
+static size_t count_together(const struct guest *guests, size_t count)
 {
     size_t n = 0;
 
-    while (n < count && strcmp(items[n].region, items[0].region) == 0)
+    while (n < count && compare_places(&guests[n], &guests[0]) == 0)
         n++;
     return n;
 }
 
-static void add_targets(struct probe_entry *e, const struct listed_target *items, size_t count)
+static void add_targets(struct probe_entry *e, const struct guest *guests, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || strcmp(items[i].text, items[i - 1].text) != 0)
-            e->targets[e->target_count++] = (char *)(uintptr_t)items[i].text;
+        if (i == 0 || strcmp(guests[i].text, guests[i - 1].text) != 0)
+            e->targets[e->target_count++] = (char *)(uintptr_t)guests[i].text;
 }
 
-/* The entry itself comes first, whether or not anything is listed for its region. */
+/* The entry itself comes first, whether or not anything is listed for it. */
 static enum prober_error add_with_lists(struct extension *x, const struct probe_entry *from,
                                         const struct target_book *book)
 {
-    struct listed_target *items;
-    size_t count;
-    enum prober_error err = collect(from, book, &items, &count);
-    struct probe_entry *e = NULL;
-    size_t own;
+    struct guest *guests;
+    size_t count, own = x->spec->count;
+    enum prober_error err = collect(from, book, &guests, &count);
+    struct probe_entry *e;
 
     if (err)
         return err;
@@ -194,18 +209,18 @@ static enum prober_error add_with_lists(struct extension *x, const struct probe_
         goto out;
     for (size_t i = 0; i < from->target_count; i++)
         e->targets[e->target_count++] = from->targets[i];
-    own = x->spec->count - 1;
     for (size_t i = 0, n; i < count; i += n) {
-        n = count_region(items + i, count - i);
-        e = strcmp(items[i].region, from->region) == 0 ? &x->spec->entries[own]
-                                                       : add_entry(x, from, items[i].region, n);
+        n = count_together(guests + i, count - i);
+        e = strcmp(guests[i].region, from->region) == 0 && !guests[i].confidential
+                ? &x->spec->entries[own]
+                : add_entry(x, from, guests[i].region, n);
         if (!e)
             goto out;
-        add_targets(e, items + i, n);
+        add_targets(e, guests + i, n);
     }
     err = PROBER_OK;
 out:
-    free(items);
+    free(guests);
     return err;
 }
 

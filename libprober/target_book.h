@@ -41,7 +41,7 @@ void target_book_put(struct target_book *book);
 
 /* Makes the spec of `file` with the targets of the book (NULL: none): behind those of each entry come
  * those that its sources list for its region, and behind the entry one more for each other region
- * that they name. Borrows from both: only probe_spec_extended_free may free it, before them.
+ * that they name, and for what they list that makes an entry confidential. Borrows from both: only probe_spec_extended_free may free it, before them.
  * Errors: PROBER_ERR_NOMEM. */
 enum prober_error probe_spec_extend(struct probe_spec **out, const struct probe_spec *file,
                                     const struct target_book *book);

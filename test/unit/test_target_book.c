@@ -104,6 +104,19 @@ static void targets_of_other_regions_get_entries_of_their_own(void **state)
     assert_int_equal(extended->entries[1].kind, PROBE_HTTP);
 }
 
+static void a_confidential_target_makes_no_other_confidential(void **state)
+{
+    (void)state;
+    given_file(
+        "prober_configs:\n"
+        "- {prober_type: http, region: r, targets: [z], file_sd_configs: [{files: [a.json]}]}\n");
+    given_book((const char *const[]){"- {targets: [b, 'http://me:hush@a/', c]}\n"
+                                     "- {targets: ['u@d', e], labels: {region: s}}\n"});
+    expect_entries("r: z b c\nr: http://me:hush@a/\ns: e\ns: u@d\n");
+    assert_false(probe_entry_is_confidential(&extended->entries[0]));
+    assert_true(probe_entry_is_confidential(&extended->entries[1]));
+}
+
 static void what_was_never_loaded_lists_nothing(void **state)
 {
     (void)state;
@@ -141,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(listed_targets_come_behind_those_of_the_entry),
         TEST(targets_of_other_regions_get_entries_of_their_own),
+        TEST(a_confidential_target_makes_no_other_confidential),
         TEST(what_was_never_loaded_lists_nothing),
         TEST(a_source_is_found_by_all_that_makes_it_and_by_kind),
     };
