@@ -307,6 +307,7 @@ static void on_token(void *context, const struct http_oauth2_answer *answer)
         return;
     }
     p->result.trouble = answer->authorization ? "out of memory" : answer->trouble;
+    p->result.is_forbidden = answer->is_forbidden;
     finish(p, answer->authorization ? HTTP_FAILED_LOCAL : answer->reason);
 }
 

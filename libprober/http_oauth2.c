@@ -28,9 +28,9 @@ struct http_oauth2_source {
     uint64_t end_ns;     /* from then on the token is not used */
     bool has_failed;
     uint64_t failed_ns;
-    enum http_reason reason;
-    char trouble[PROBER_FAILURE_MAX];
-    struct waiter *waiters; /* [count] */
+    struct http_oauth2_answer failure;
+    char trouble[PROBER_FAILURE_MAX]; /* of the failure */
+    struct waiter *waiters;           /* [count] */
     size_t count, room;
     size_t holders; /* who made it, and a request that runs */
 };
@@ -141,11 +141,8 @@ void http_oauth2_release(struct http_oauth2_source *s)
 /* Tells all who wait; they may wish again, and are then told at once. */
 static void tell(struct http_oauth2_source *s)
 {
-    const struct http_oauth2_answer answer = {
-        .authorization = s->has_failed ? NULL : s->authorization,
-        .reason = s->reason,
-        .trouble = s->trouble,
-    };
+    const struct http_oauth2_answer answer =
+        s->has_failed ? s->failure : (struct http_oauth2_answer){.authorization = s->authorization};
     struct waiter *waiters = s->waiters;
     size_t count = s->count;
 
@@ -175,8 +172,11 @@ static void take_failure(struct http_oauth2_source *s, enum http_reason reason, 
 {
     s->has_failed = true;
     s->failed_ns = now_ns;
-    s->reason = reason == HTTP_FAILED_LOCAL ? HTTP_FAILED_LOCAL : HTTP_FAILED_OAUTH2;
     snprintf(s->trouble, sizeof(s->trouble), "oauth2: %.480s", trouble);
+    s->failure = (struct http_oauth2_answer){
+        .reason = reason == HTTP_FAILED_LOCAL ? HTTP_FAILED_LOCAL : HTTP_FAILED_OAUTH2,
+        .trouble = s->trouble,
+    };
 }
 
 /* Why there is no answer. */
@@ -196,13 +196,16 @@ static void on_answer(void *context, const struct http_result *result)
     struct prober_failure why;
     enum prober_error err = PROBER_OK;
 
+    if (result->reply)
+        err = http_token_read(result->reply, &token, &why);
     if (!result->reply)
         take_failure(s, result->reason, describe(result, &why), now_ns);
-    else if (!(err = http_token_read(result->reply, &token, &why)))
-        take_token(s, &token, now_ns);
-    else
+    else if (err)
         take_failure(s, err == PROBER_ERR_NOMEM ? HTTP_FAILED_LOCAL : HTTP_FAILED_OAUTH2, why.text,
                      now_ns);
+    else
+        take_token(s, &token, now_ns);
+    s->failure.is_forbidden = result->is_forbidden;
     if (err && !s->is_style_known && s->style == STYLE_HEADER) {
         s->style = STYLE_FORM;
         http_engine_start_inner(s->engine, s->kinds[s->style], s->url, HTTP_OAUTH2_TIMEOUT_NS,
@@ -243,7 +246,7 @@ void http_oauth2_want(struct http_oauth2_source *s, struct http_engine *engine, 
                       http_oauth2_ready ready, void *context)
 {
     bool may_ask = !s->engine && !(s->has_failed && now_ns < s->failed_ns + HTTP_OAUTH2_PAUSE_NS);
-    struct http_oauth2_answer answer = {.reason = s->reason, .trouble = s->trouble};
+    struct http_oauth2_answer answer = {.authorization = NULL};
 
     if (s->authorization && now_ns < s->end_ns) {
         if (may_ask && now_ns >= s->next_ns)
@@ -251,9 +254,11 @@ void http_oauth2_want(struct http_oauth2_source *s, struct http_engine *engine, 
         answer.authorization = s->authorization;
         ready(context, &answer);
     } else if (!may_ask && !s->engine) {
+        answer = s->failure;
         ready(context, &answer);
     } else if (!add_waiter(s, ready, context)) {
-        answer = (struct http_oauth2_answer){NULL, HTTP_FAILED_LOCAL, "out of memory"};
+        answer.reason = HTTP_FAILED_LOCAL;
+        answer.trouble = "out of memory";
         ready(context, &answer);
     } else if (may_ask) {
         begin(s, engine, now_ns);

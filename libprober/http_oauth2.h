@@ -15,6 +15,7 @@
 #ifndef LIBPROBER_HTTP_OAUTH2_H
 #define LIBPROBER_HTTP_OAUTH2_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/clock.h"
@@ -38,6 +39,7 @@ enum prober_error http_oauth2_create(struct http_oauth2_source **out, const stru
 struct http_oauth2_answer {
     const char *authorization; /* the value of the header; NULL: there is no token */
     enum http_reason reason;   /* without a token: HTTP_FAILED_OAUTH2, or _LOCAL */
+    bool is_forbidden;         /* the guard did not permit an address */
     const char *trouble;       /* a sentence without secrets */
 };
 

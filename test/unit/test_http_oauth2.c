@@ -310,6 +310,7 @@ static void the_guard_is_asked_about_the_token_server(void **state)
     http_engine_set_guard(f->g.engine, is_first, &asked);
     assert_string_equal(get(f, "/"), "local_error");
     assert_non_null(strstr(f->g.trouble, "the address is not permitted"));
+    assert_true(f->g.result.is_forbidden);
     assert_int_equal(http_server_requests(f->tokens), 0);
 }
 
