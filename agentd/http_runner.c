@@ -23,7 +23,7 @@
 /* A turn that is later than this means that answers may have waited unread, and clocks stood still: a
  * probe of that time says nothing about its target. */
 #define DISTURBANCE_NS (500 * CLOCK_NS_PER_MS)
-#define STARTS_PER_TURN 64 /* so that those that run are served in between */
+#define STARTS_PER_TURN 4 /* so that those that run are served in between */
 #define FDS_RESERVED 128   /* for all else that the agent has open */
 #define RUNNING_MIN 16
 
