@@ -54,12 +54,13 @@ static enum prober_error check_probe_file(const char *path, bool dump_it, struct
 {
     struct probe_spec *spec = NULL;
     size_t targets = 0;
-    enum prober_error err = probe_spec_read_file(&spec, path, problems);
+    enum prober_error err = probe_spec_read_file(&spec, path, problems), other;
 
-    if (!err)
-        err = plan_limits_check(spec, path, false, problems);
-    if (!err)
-        err = check_lists(spec, problems);
+    if (err)
+        return err;
+    err = plan_limits_check(spec, path, false, problems);
+    other = check_lists(spec, problems);
+    err = err ? err : other;
     if (err)
         goto out;
     for (size_t i = 0; i < spec->count; i++)

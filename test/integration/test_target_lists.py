@@ -25,18 +25,18 @@ class Inventory:
     """A discovery endpoint on the server's host; what it answers is set from here."""
 
     def __init__(self, lab, host):
-        self.status, self.type, self.body, self.asked = 200, "application/json", "[]", []
+        self.answer, self.asked = (200, "[]"), []
         inventory = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 inventory.asked.append((self.path, dict(self.headers)))
-                body = inventory.body.encode()
-                self.send_response(inventory.status)
-                self.send_header("Content-Type", inventory.type)
+                status, body = inventory.answer
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body.encode())
 
             def log_message(self, *_):
                 pass
@@ -49,7 +49,7 @@ class Inventory:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def lists(self, *targets):
-        self.body = json.dumps([{"targets": list(targets)}])
+        self.answer = (200, json.dumps([{"targets": list(targets)}]))
 
     def close(self):
         self.server.shutdown()
@@ -146,8 +146,7 @@ def test_what_a_url_lists_stays_while_it_cannot_be_asked_even_over_a_restart(mes
     assert path == "/list?key=hush"
     assert headers["Authorization"] == "Bearer hush"
     assert headers["X-Prometheus-Refresh-Interval-Seconds"] == "1"
-    for inventory.status, inventory.type, inventory.body in (
-            (500, "application/json", "[]"), (200, "application/json", '[{"targ')):
+    for inventory.answer in ((500, "[]"), (200, '[{"targ')):
         failures = metric(mesh, "failures_total")
         wait_until(lambda: metric(mesh, "failures_total") > failures, 10, "it fails")
         assert targets(mesh) == {"dns": both}
