@@ -58,9 +58,9 @@ static void serve_ready(struct web_exchange *x, void *context)
     serve_check(x, context, agent_health_is_ready);
 }
 
-static const struct web_route routes[] = {{"/metrics", WEB_GET, false, serve_metrics},
-                                          {"/-/healthy", WEB_GET, false, serve_healthy},
-                                          {"/-/ready", WEB_GET, false, serve_ready}};
+static const struct web_route routes[] = {{"/metrics", WEB_GET, 0, serve_metrics},
+                                          {"/-/healthy", WEB_GET, 0, serve_healthy},
+                                          {"/-/ready", WEB_GET, 0, serve_ready}};
 
 enum prober_error local_web_open(struct local_web **out, const struct local_web_config *config,
                                  struct prober_failure *why)

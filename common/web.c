@@ -8,12 +8,10 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/listen.h"
-#include "common/socket_owner.h"
 #include "common/strbuf.h"
 
 #define DEFAULT_THREADS 64
@@ -30,10 +28,12 @@ struct web_server {
     const struct web_route *routes; /* borrowed */
     size_t route_count;
     void *context;
+    web_gate gate; /* NULL: none */
+    void *gate_context;
     uint64_t timeout_ns;
     size_t body_max;
     uint16_t port;
-    atomic_uint_fast64_t by_class[6];
+    atomic_uint_fast64_t by_class[6], refused[WEB_REFUSAL_COUNT];
     pthread_mutex_t lock;
     char last_error[256]; /* civetweb's last complaint; guarded by lock */
 };
@@ -44,10 +44,16 @@ struct web_exchange {
     const struct mg_request_info *info;
     enum web_method method;
     bool head; /* the body of the answer is left out */
+    const struct web_route *route; /* that answers; NULL: none */
+    unsigned allowed;              /* methods that the path has */
     const char *rest;
+    bool received; /* the body is, or that failed */
     char *body;
     size_t body_len;
     int status; /* of the answer; 0 before it */
+    void *caller;
+    void (*hook)(void *context, int status);
+    void *hook_context;
 };
 
 static const struct {
@@ -95,6 +101,14 @@ static void add_date(struct mg_connection *conn)
     mg_response_header_add(conn, "Date", date, -1);
 }
 
+static void settle(struct web_exchange *x, int status)
+{
+    x->status = status;
+    count_status(x->server, status);
+    if (x->hook)
+        x->hook(x->hook_context, status);
+}
+
 static void reply(struct web_exchange *x, int status, const char *type, const char *name,
                   const char *value, const void *bytes, size_t len)
 {
@@ -102,8 +116,7 @@ static void reply(struct web_exchange *x, int status, const char *type, const ch
 
     if (x->status)
         return;
-    x->status = status;
-    count_status(x->server, status);
+    settle(x, status);
     snprintf(length, sizeof(length), "%zu", len);
     mg_response_header_start(x->conn, status);
     add_date(x->conn);
@@ -133,78 +146,17 @@ void web_reply_text(struct web_exchange *x, int status, const char *text)
     web_reply(x, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-/* Answers, and has civetweb end the connection: what else the client may send is not read. */
-static void refuse(struct web_exchange *x, int status, const char *text)
+void web_refuse(struct web_exchange *x, int status, const char *name, const char *value,
+                const char *text)
 {
-    x->status = status;
-    mg_send_http_error(x->conn, status, "%s", text);
+    mg_disable_connection_keep_alive(x->conn); /* what else comes is not read */
+    reply(x, status, "text/plain; charset=utf-8", name, value, text, strlen(text));
 }
 
-/* ---- who may change things ---- */
-
-static bool is_loopback(const struct prober_addr *addr)
+static void refuse(struct web_exchange *x, enum web_refusal reason, int status, const char *text)
 {
-    return prober_addr_classify(addr) == PROBER_ADDR_LOOPBACK;
-}
-
-static bool host_is_loopback(const char *value)
-{
-    char host[PROBER_HOST_MAX];
-    struct prober_addr addr;
-    uint16_t port;
-
-    if (prober_hostport_split(value, 80, host, &port, NULL))
-        return false;
-    if (strcasecmp(host, "localhost") == 0)
-        return true;
-    return prober_addr_parse(host, &addr) == PROBER_OK && is_loopback(&addr);
-}
-
-/* Headers that browsers and proxies add; a name that ends in "-" stands for all that begin so. */
-static bool is_foreign_header(const char *name)
-{
-    static const char *const names[] = {"Origin", "Referer", "Forwarded", "Sec-Fetch-",
-                                        "X-Forwarded-"};
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        size_t len = strlen(names[i]);
-
-        if (names[i][len - 1] == '-' ? strncasecmp(name, names[i], len) == 0
-                                     : strcasecmp(name, names[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Root, or the user that this server runs as. */
-static bool is_trusted_user(const struct web_exchange *x, const struct prober_addr *peer)
-{
-    uid_t uid;
-
-    return socket_owner(peer, (uint16_t)x->info->remote_port, (uint16_t)x->info->server_port,
-                        &uid) &&
-           (uid == 0 || uid == geteuid());
-}
-
-static bool is_trusted_local(const struct web_exchange *x)
-{
-    struct prober_addr peer = web_peer(x);
-    unsigned hosts = 0;
-
-    if (!is_loopback(&peer) || !is_trusted_user(x, &peer))
-        return false;
-    for (int i = 0; i < x->info->num_headers; i++) {
-        const struct mg_header *h = &x->info->http_headers[i];
-
-        if (is_foreign_header(h->name))
-            return false;
-        if (strcasecmp(h->name, "Host") == 0) {
-            if (!host_is_loopback(h->value))
-                return false;
-            hosts++;
-        }
-    }
-    return hosts == 1;
+    atomic_fetch_add_explicit(&x->server->refused[reason], 1, memory_order_relaxed);
+    web_refuse(x, status, NULL, NULL, text);
 }
 
 /* ---- routing ---- */
@@ -233,36 +185,22 @@ static void reply_not_allowed(struct web_exchange *x, unsigned allowed)
     reply(x, 405, "text/plain; charset=utf-8", "Allow", allow, text, sizeof(text) - 1);
 }
 
-static void dispatch(struct web_exchange *x)
+static void find_route(struct web_exchange *x)
 {
     const struct web_server *s = x->server;
-    unsigned allowed = 0;
 
-    for (size_t i = 0; i < s->route_count; i++) {
+    for (size_t i = 0; i < s->route_count && !x->route; i++) {
         const struct web_route *route = &s->routes[i];
         const char *rest = match_path(route->path, web_path(x));
 
         if (!rest)
             continue;
-        allowed |= route->methods;
-        if (!(route->methods & x->method))
-            continue;
-        if (route->changes && !is_trusted_local(x)) {
-            web_reply_text(x, 403,
-                           "changes are taken from this host itself only, from root or the "
-                           "server's own user, without a proxy\n");
-            return;
+        x->allowed |= route->methods;
+        if (route->methods & x->method) {
+            x->route = route;
+            x->rest = rest;
         }
-        x->rest = rest;
-        route->handler(x, s->context);
-        if (!x->status)
-            web_reply_text(x, 500, "no answer\n");
-        return;
     }
-    if (allowed)
-        reply_not_allowed(x, allowed);
-    else
-        web_reply_text(x, 404, "not found\n");
 }
 
 /* ---- receiving ---- */
@@ -274,36 +212,59 @@ static bool read_body(struct web_exchange *x)
     size_t len;
 
     if (web_header(x, "Transfer-Encoding")) {
-        refuse(x, 411, "the body needs a Content-Length");
+        refuse(x, WEB_REFUSED_BODY, 411, "the body needs a Content-Length\n");
         return false;
     }
     if (web_header(x, "Expect")) {
-        refuse(x, 417, "send the body at once"); /* civetweb cannot send an interim answer */
+        refuse(x, WEB_REFUSED_BODY, 417, "send the body at once\n"); /* civetweb cannot send an interim answer */
         return false;
     }
     if (x->info->content_length <= 0)
         return true;
     if ((unsigned long long)x->info->content_length > x->server->body_max) {
-        refuse(x, 413, "the body is too large");
+        refuse(x, WEB_REFUSED_BODY, 413, "the body is too large\n");
         return false;
     }
     len = (size_t)x->info->content_length;
     x->body = malloc(len + 1);
     if (!x->body) {
-        refuse(x, 503, "out of memory");
+        web_refuse(x, 503, NULL, NULL, "out of memory\n");
         return false;
     }
     while (x->body_len < len) {
         int n = mg_read(x->conn, x->body + x->body_len, len - x->body_len);
 
         if (n <= 0 || clock_monotonic_ns() > until_ns) {
-            refuse(x, 408, "the body did not come in time");
+            refuse(x, WEB_REFUSED_TIME, 408, "the body did not come in time\n");
             return false;
         }
         x->body_len += (size_t)n;
     }
     x->body[len] = '\0';
     return true;
+}
+
+bool web_receive(struct web_exchange *x)
+{
+    if (!x->received) {
+        x->received = true;
+        read_body(x);
+    }
+    return x->status == 0;
+}
+
+void web_pass(struct web_exchange *x)
+{
+    if (!web_receive(x))
+        return;
+    if (x->route)
+        x->route->handler(x, x->server->context);
+    else if (x->allowed)
+        reply_not_allowed(x, x->allowed);
+    else
+        web_reply_text(x, 404, "not found\n");
+    if (!x->status)
+        web_reply_text(x, 500, "no answer\n");
 }
 
 /* civetweb's hook for every request; what it returns above 0 says that the request was answered. */
@@ -318,17 +279,24 @@ static int on_request(struct mg_connection *conn)
             x.method = methods[i].method;
             x.head = methods[i].head;
         }
-    if (read_body(&x))
-        dispatch(&x);
+    find_route(&x);
+    if (x.server->gate)
+        x.server->gate(&x, x.server->gate_context);
+    else
+        web_pass(&x);
     free(x.body);
     return x.status;
 }
 
-/* civetweb answers by itself what is no request; it also comes here for our own refusals. */
+/* civetweb answers by itself what is no request. */
 static int on_error_reply(struct mg_connection *conn, int status, const char *text)
 {
+    struct web_server *s = mg_get_user_data(mg_get_context(conn));
+    enum web_refusal reason = status == 408 ? WEB_REFUSED_TIME : WEB_REFUSED_REQUEST;
     (void)text;
-    count_status(mg_get_user_data(mg_get_context(conn)), status);
+
+    count_status(s, status);
+    atomic_fetch_add_explicit(&s->refused[reason], 1, memory_order_relaxed);
     return 1; /* go on and send it */
 }
 
@@ -431,6 +399,8 @@ enum prober_error web_open(struct web_server **out, const struct web_config *con
     s->routes = routes;
     s->route_count = count;
     s->context = config->context;
+    s->gate = config->gate;
+    s->gate_context = config->gate_context;
     s->timeout_ns = config->timeout_ns ? config->timeout_ns : DEFAULT_TIMEOUT_NS;
     s->body_max = config->body_max ? config->body_max : DEFAULT_BODY_MAX;
     err = find_ports(s, config->listen, &ports, why);
@@ -462,10 +432,13 @@ void web_close(struct web_server *server)
     free(server);
 }
 
-void web_counts(const struct web_server *server, uint64_t by_class[6])
+void web_add_counts(const struct web_server *server, uint64_t by_class[6],
+                    uint64_t refused[WEB_REFUSAL_COUNT])
 {
     for (size_t i = 0; i < 6; i++)
-        by_class[i] = atomic_load_explicit(&server->by_class[i], memory_order_relaxed);
+        by_class[i] += atomic_load_explicit(&server->by_class[i], memory_order_relaxed);
+    for (size_t i = 0; i < WEB_REFUSAL_COUNT; i++)
+        refused[i] += atomic_load_explicit(&server->refused[i], memory_order_relaxed);
 }
 
 /* ---- what a handler asks ---- */
@@ -499,6 +472,67 @@ bool web_query(const struct web_exchange *x, const char *name, char *out, size_t
 const char *web_header(const struct web_exchange *x, const char *name)
 {
     return mg_get_header(x->conn, name);
+}
+
+bool web_header_at(const struct web_exchange *x, size_t i, const char **name, const char **value)
+{
+    if (i >= (size_t)x->info->num_headers)
+        return false;
+    *name = x->info->http_headers[i].name;
+    *value = x->info->http_headers[i].value;
+    return true;
+}
+
+uint16_t web_peer_port(const struct web_exchange *x)
+{
+    return (uint16_t)x->info->remote_port;
+}
+
+uint16_t web_own_port(const struct web_exchange *x)
+{
+    return (uint16_t)x->info->server_port;
+}
+
+const char *web_raw_path(const struct web_exchange *x)
+{
+    return x->info->request_uri ? x->info->request_uri : "";
+}
+
+const char *web_raw_query(const struct web_exchange *x)
+{
+    return x->info->query_string;
+}
+
+const char *web_version(const struct web_exchange *x)
+{
+    return x->info->http_version ? x->info->http_version : "";
+}
+
+const char *web_method_text(const struct web_exchange *x)
+{
+    return x->info->request_method;
+}
+
+const struct web_route *web_matched(const struct web_exchange *x)
+{
+    return x->route;
+}
+
+void web_set_caller(struct web_exchange *x, void *caller)
+{
+    x->caller = caller;
+}
+
+void *web_caller(const struct web_exchange *x)
+{
+    return x->caller;
+}
+
+void web_before_reply(struct web_exchange *x, void (*hook)(void *context, int status),
+                      void *context)
+{
+    x->hook = hook;
+    x->hook_context = context;
 }
 
 struct prober_addr web_peer(const struct web_exchange *x)

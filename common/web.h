@@ -26,16 +26,22 @@ typedef void (*web_handler)(struct web_exchange *x, void *context);
 struct web_route {
     const char *path;    /* exact, or a prefix when it ends in "/" + "*": then web_path_rest */
     unsigned methods;    /* enum web_method, or'ed; GET takes HEAD along */
-    bool changes;        /* it changes something: only a trusted local caller passes (see below) */
+    unsigned role;       /* what it takes to be let in: the gate's to judge, if there is one */
     web_handler handler;
 };
 
+/* Gets every request in the handler's place, before its body is read: it answers, or has web_pass go
+ * on. It runs on civetweb's threads, as handlers do. */
+typedef void (*web_gate)(struct web_exchange *x, void *context);
+
 struct web_config {
     const char *listen;   /* "localhost:6001", ":6001", "[::1]:6001", "0.0.0.0:0" */
-    unsigned threads;     /* as many slow clients are borne; 0: 64 */
+    unsigned threads;     /* as many connections are served at a time; 0: 64 */
     uint64_t timeout_ns;  /* a request must arrive within it; 0: 5 s */
     size_t body_max;      /* a longer body is answered 413; 0: 1 MiB */
     void *context;        /* passed to every handler */
+    web_gate gate;        /* NULL: everybody is let in */
+    void *gate_context;
 };
 
 /* Opens the server; "localhost" and ":port" listen on both families where they exist and civetweb has
@@ -49,8 +55,18 @@ enum prober_error web_open(struct web_server **out, const struct web_config *con
 uint16_t web_port(const struct web_server *server);
 /* Stops accepting, waits for running handlers, frees; takes up to some 3 s. NULL is fine. */
 void web_close(struct web_server *server);
-/* Requests by status class (index 2: 2xx …), for metrics. */
-void web_counts(const struct web_server *server, uint64_t by_class[6]);
+
+/* What is refused before any gate or handler sees it. */
+enum web_refusal {
+    WEB_REFUSED_REQUEST, /* no request, or one of too large a head */
+    WEB_REFUSED_TIME,    /* it did not come in time */
+    WEB_REFUSED_BODY,    /* too large, or of a form that is not taken */
+    WEB_REFUSAL_COUNT
+};
+/* Adds, for metrics, how many requests there were by status class (index 2: 2xx …), and how many of
+ * them were refused. */
+void web_add_counts(const struct web_server *server, uint64_t by_class[6],
+                    uint64_t refused[WEB_REFUSAL_COUNT]);
 
 /* The request. Strings are valid while the handler runs. */
 enum web_method web_method(const struct web_exchange *x);
@@ -59,10 +75,41 @@ const char *web_path_rest(const struct web_exchange *x);
 /* The decoded value of a query parameter into out[room]; false when absent or too long. */
 bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room);
 const char *web_header(const struct web_exchange *x, const char *name); /* NULL when absent */
+/* Header i, from 0 in the order they came; false: there are no more. */
+bool web_header_at(const struct web_exchange *x, size_t i, const char **name, const char **value);
 struct prober_addr web_peer(const struct web_exchange *x);
+uint16_t web_peer_port(const struct web_exchange *x);
+/* The port of ours that it came to. */
+uint16_t web_own_port(const struct web_exchange *x);
+/* The request target without the query, as it came; the query, NULL: none; "1.1", "1.0". */
+const char *web_raw_path(const struct web_exchange *x);
+const char *web_raw_query(const struct web_exchange *x);
+const char *web_version(const struct web_exchange *x);
+/* The request's method as it came, also one that no route can have. */
+const char *web_method_text(const struct web_exchange *x);
 /* The whole body, NUL-terminated and *len bytes long; "" when there is none. It was read, within the
  * bounds of size and time, before the handler was called. */
 const char *web_body(const struct web_exchange *x, size_t *len);
+
+/* ---- for a gate ---- */
+
+/* The route that answers the request; NULL: none does. */
+const struct web_route *web_matched(const struct web_exchange *x);
+/* Reads the body now, not only before the handler is called. False: it did not come as it should,
+ * and the client was told. */
+bool web_receive(struct web_exchange *x);
+/* Lets the handler answer; 404 and 405 where there is none. */
+void web_pass(struct web_exchange *x);
+/* Answers without reading what else the client sends, and ends the connection. `name` and `value`: a
+ * header more; NULL: none. */
+void web_refuse(struct web_exchange *x, int status, const char *name, const char *value,
+                const char *text);
+/* What the gate knows of the caller, for the handler; NULL before it is set. */
+void web_set_caller(struct web_exchange *x, void *caller);
+void *web_caller(const struct web_exchange *x);
+/* Calls `hook` once, when the answer's status is known and before any of it is sent. */
+void web_before_reply(struct web_exchange *x, void (*hook)(void *context, int status),
+                      void *context);
 
 /* The answer: exactly one call; without one the client gets 500. `type` is the Content-Type. A client
  * that has not taken it within 6 times the timeout is left. */
@@ -73,10 +120,5 @@ void web_reply_encoded(struct web_exchange *x, int status, const char *type, con
                        const void *bytes, size_t len);
 /* True when the client accepts gzip (RFC 9110, section 12.5.3). */
 bool web_accepts_gzip(const struct web_exchange *x);
-
-/* A route with `changes` is answered 403, and the handler not called, unless the peer's address is
- * loopback and its socket root's or our own user's, Host is a loopback name or literal, and there is
- * no Origin, Referer, Sec-Fetch-*, Forwarded or X-Forwarded-* header: a web page, a proxied caller
- * or another local user changes nothing. */
 
 #endif

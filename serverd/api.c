@@ -5,8 +5,10 @@
 
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/number.h"
 #include "common/problems.h"
 #include "serverd/plan.h"
+#include "serverd/role.h"
 
 #define JSON_TYPE "application/json"
 
@@ -387,15 +389,78 @@ static void do_reload(struct web_exchange *x, void *context)
     problems_destroy(problems);
 }
 
+/* ---- audit ---- */
+
+#define AUDIT_LIMIT_DEFAULT 100
+#define AUDIT_LIMIT_MAX 1000
+
+static void add_row(void *context, const struct store_audit_row *row)
+{
+    struct json *object = json_object();
+
+    json_add_u64(object, "id", (uint64_t)row->id);
+    json_add_double(object, "time", seconds((double)row->record.at_real_ns));
+    json_add_string(object, "who", row->record.who);
+    json_add_string(object, "client", row->record.client);
+    json_add_string(object, "method", row->record.method);
+    json_add_string(object, "target", row->record.target);
+    json_add_string(object, "body", row->record.body);
+    add_number(object, "status", (uint64_t)row->status);
+    json_append(context, object);
+}
+
+/* A number of the query from 1 to `most`, or *out as it was when it is not there. */
+static bool query_number(const struct web_exchange *x, const char *name, int64_t most, int64_t *out)
+{
+    char text[64];
+
+    return !web_query(x, name, text, sizeof(text)) ||
+           (number_parse_i64(text, out) == PROBER_OK && *out >= 1 && *out <= most);
+}
+
+static void get_audit(struct web_exchange *x, void *context)
+{
+    const struct api *api = context;
+    struct json *root, *records;
+    struct prober_failure why;
+    int64_t before = INT64_MAX, limit = AUDIT_LIMIT_DEFAULT;
+
+    if (!query_number(x, "before", INT64_MAX, &before) ||
+        !query_number(x, "limit", AUDIT_LIMIT_MAX, &limit)) {
+        web_reply_text(x, 400, "before is an id, limit from 1 to 1000\n");
+        return;
+    }
+    if (!api->audit) {
+        web_reply_text(x, 503, "the server runs without a store: the log has the changes\n");
+        return;
+    }
+    root = json_object();
+    records = json_array();
+    if (store_audit_read(api->audit, before, (unsigned)limit, add_row, records, &why)) {
+        json_free(records);
+        json_free(root);
+        web_reply_text(x, 503, why.text);
+        return;
+    }
+    json_add(root, "records", records);
+    reply_json(x, root);
+}
+
+#define METRICS_ROUTES                                                                             \
+    {"/metrics", WEB_GET, ROLE_READ, get_metrics}, {"/-/healthy", WEB_GET, ROLE_NONE, get_healthy}, \
+        {"/-/ready", WEB_GET, ROLE_NONE, get_ready}
+
 /* The original took any method; GET of /-/reload is kept, guarded as every change is. */
 const struct web_route api_routes[] = {
-    {"/metrics", WEB_GET, false, get_metrics},
-    {"/-/healthy", WEB_GET, false, get_healthy},
-    {"/-/ready", WEB_GET, false, get_ready},
-    {"/-/targets", WEB_GET, false, get_targets},
-    {"/-/reload", WEB_GET | WEB_POST, true, do_reload},
-    {"/api/v1/agents", WEB_GET, false, get_agents},
-    {"/api/v1/mesh", WEB_GET, false, get_mesh},
-    {"/api/v1/http", WEB_GET, false, get_http},
+    METRICS_ROUTES,
+    {"/-/targets", WEB_GET, ROLE_READ, get_targets},
+    {"/-/reload", WEB_GET | WEB_POST, ROLE_OPERATE, do_reload},
+    {"/api/v1/agents", WEB_GET, ROLE_READ, get_agents},
+    {"/api/v1/mesh", WEB_GET, ROLE_READ, get_mesh},
+    {"/api/v1/http", WEB_GET, ROLE_READ, get_http},
+    {"/api/v1/audit", WEB_GET, ROLE_ADMIN, get_audit},
 };
 const size_t api_routes_count = ARRAY_LEN(api_routes);
+
+const struct web_route api_metrics_routes[] = {METRICS_ROUTES};
+const size_t api_metrics_routes_count = ARRAY_LEN(api_metrics_routes);

@@ -8,6 +8,7 @@
 #include "common/strbuf.h"
 #include "common/yaml.h"
 #include "libprober/spec.h"
+#include "serverd/access.h"
 #include "serverd/options.h"
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
@@ -81,16 +82,20 @@ static enum prober_error check_settings(const char *path, bool dump_it, struct p
     char *const argv[] = {option, (char *)(uintptr_t)path};
     struct serverd_settings settings = {.config = NULL};
     struct control_change change = {.spec = NULL};
+    struct access_rules *rules = NULL;
     enum prober_error err = serverd_settings_load(&settings, 2, argv, NULL, problems);
 
     if (!err)
         err = reload_read(&settings, &change, problems);
     if (!err)
         err = check_lists(change.spec, problems);
+    if (!err)
+        err = access_rules_create(&rules, &settings, problems);
     if (!err && dump_it)
         options_dump(serverd_options, serverd_options_count, &settings, stdout);
     else if (!err)
         printf("%s: ok\n", path);
+    access_rules_put(rules);
     control_change_free(&change);
     serverd_settings_free(&settings);
     return err;

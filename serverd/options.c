@@ -11,10 +11,13 @@
 
 #define HEARTBEAT_NS (10 * CLOCK_NS_PER_S)
 #define HEARTBEAT_MIN_NS CLOCK_NS_PER_S
+#define HTTP_BODY_MIN (1u << 10)
+#define HTTP_BODY_MAX (64u << 20)
 #define ALIVE_RATIO_DEFAULT 5
 #define ALIVE_MIN_NS (3 * HEARTBEAT_MIN_NS)
 
 static const char *const discovery_names[] = {"static", "dynamic", NULL};
+static const char *const read_names[] = {"open", "token", NULL};
 static const char *const plain_names[] = {"accept", "refuse", NULL};
 static const char *const log_format_names[] = {"logfmt", "json", NULL};
 
@@ -42,6 +45,46 @@ const struct option serverd_options[] = {
      .group = "Listening", .argument = "host:port",
      .help = "Where agents hear that their plan has changed. Default: the host of "
              "-server.rpc.listen.addr, and its port + 2."},
+
+    {.name = "server.http.metrics.addr", .type = OPTION_STRING, .offset = AT(metrics_listen),
+     .group = "Listening", .argument = "host:port",
+     .help = "Where /metrics, /-/healthy and /-/ready are served a second time, and nothing else, by "
+             "connections of their own."},
+
+    {.name = "server.http.tokens", .type = OPTION_STRING, .offset = AT(http_tokens),
+     .group = "Admin API", .argument = "path", .flags = OPTION_RELOADABLE,
+     .help = "File of tokens, or directory of such files, mode 0600. With any token in it, changes "
+             "need one; with none, they are taken from root and the server's own user at its own "
+             "host."},
+    {.name = "server.http.read", .type = OPTION_CHOICE, .offset = AT(http_read),
+     .fallback = "open", .group = "Admin API", .choices = read_names, .flags = OPTION_RELOADABLE,
+     .help = "open: everybody may read metrics and state. token: only who may make changes, and "
+             "holders of a token."},
+    {.name = "server.http.hosts", .type = OPTION_LIST, .offset = AT(http_hosts),
+     .group = "Admin API", .argument = "host,…", .flags = OPTION_RELOADABLE,
+     .help = "Names by which clients may call this server in the Host header, beside literal "
+             "addresses, localhost, the host of its listen addresses and the host's own name."},
+    {.name = "server.http.trusted-proxies", .type = OPTION_LIST, .offset = AT(http_trusted_proxies),
+     .group = "Admin API", .argument = "net,…", .flags = OPTION_RELOADABLE,
+     .help = "Networks (192.0.2.0/24) of proxies that are believed when they say for whom they ask, "
+             "and whether by HTTPS (X-Forwarded-For and X-Forwarded-Proto, or Forwarded)."},
+    {.name = "server.http.plain-tokens", .type = OPTION_BOOL, .offset = AT(http_plain_tokens),
+     .group = "Admin API", .flags = OPTION_RELOADABLE,
+     .help = "Take tokens over plain HTTP from other hosts: whoever listens in has them then."},
+    {.name = "server.http.timeout", .type = OPTION_DURATION, .offset = AT(http_timeout_ns),
+     .fallback = "5s", .group = "Admin API", .argument = "duration", .min = 100000000,
+     .max = INT64_C(60000000000),
+     .help = "A request must have come within this time, and an answer be taken within 6 times it."},
+    {.name = "server.http.body.max", .type = OPTION_SIZE, .offset = AT(http_body_max),
+     .fallback = "1MiB", .group = "Admin API", .argument = "size",
+     .help = "A request with a larger body is refused before any of it is read."},
+    {.name = "server.http.connections.max", .type = OPTION_INT, .offset = AT(http_connections_max),
+     .fallback = "128", .group = "Admin API", .argument = "n", .min = 4, .max = 1024,
+     .help = "Connections that are served at a time; further ones wait."},
+    {.name = "server.http.requests.per.client", .type = OPTION_INT,
+     .offset = AT(http_requests_per_client), .fallback = "32", .group = "Admin API",
+     .argument = "n", .min = 1, .max = 1024,
+     .help = "Requests of one client address that are answered at a time; further ones get 429."},
 
     {.name = "server.icmp.discovery", .type = OPTION_CHOICE, .offset = AT(discovery),
      .fallback = "dynamic", .group = "Probing", .choices = discovery_names,
@@ -148,7 +191,10 @@ static void check_listen(const char *option, const char *text, bool may_be_empty
 
 static void check(const struct serverd_settings *s, struct problems *problems)
 {
+    if (s->http_body_max < HTTP_BODY_MIN || s->http_body_max > HTTP_BODY_MAX)
+        problems_add(problems, NULL, 0, "server.http.body.max", "must be from 1KiB to 64MiB");
     check_listen("server.http.listen.addr", s->http_listen, false, problems);
+    check_listen("server.http.metrics.addr", s->metrics_listen, true, problems);
     check_listen("server.rpc.listen.addr", s->rpc_listen, false, problems);
     check_listen("server.hint.listen.addr", s->hint_listen, true, problems);
     if (s->discovery == SERVERD_DISCOVERY_STATIC && s->probe_file[0] == '\0')

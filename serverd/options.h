@@ -17,6 +17,7 @@
 #include "common/problems.h"
 
 enum serverd_discovery { SERVERD_DISCOVERY_STATIC, SERVERD_DISCOVERY_DYNAMIC };
+enum serverd_read { SERVERD_READ_OPEN, SERVERD_READ_TOKEN };
 enum serverd_plain { SERVERD_PLAIN_ACCEPT, SERVERD_PLAIN_REFUSE };
 
 struct serverd_settings {
@@ -24,8 +25,16 @@ struct serverd_settings {
     bool help, h, version;
 
     char *http_listen;
+    char *metrics_listen; /* "": none of its own */
     char *rpc_listen;
     char *hint_listen; /* "": the host of rpc_listen, and its port + 2 */
+
+    char *http_tokens; /* a file or a directory; "": none */
+    int http_read;     /* enum serverd_read */
+    struct option_list http_hosts, http_trusted_proxies;
+    bool http_plain_tokens;
+    uint64_t http_body_max, http_timeout_ns;
+    int64_t http_connections_max, http_requests_per_client;
 
     int discovery; /* enum serverd_discovery */
     char *probe_file;

@@ -178,12 +178,21 @@ enum prober_error reload_create(struct reload **out, const struct reload_config 
     return PROBER_OK;
 }
 
-/* What is fixed until a restart, but goes into what a reload makes. */
-static void keep_fixed(const struct serverd_settings *in_force, struct serverd_settings *read)
+static bool keep_text(char **read, const char *in_force)
+{
+    free(*read);
+    *read = strdup(in_force);
+    return *read != NULL;
+}
+
+/* What is fixed until a restart, but goes into what a reload makes. False for lack of memory. */
+static bool keep_fixed(const struct serverd_settings *in_force, struct serverd_settings *read)
 {
     read->aggregation_interval_ns = in_force->aggregation_interval_ns;
     read->series_cache_ratio = in_force->series_cache_ratio;
     read->probe_self = in_force->probe_self;
+    return keep_text(&read->http_listen, in_force->http_listen) &&
+           keep_text(&read->metrics_listen, in_force->metrics_listen);
 }
 
 static enum prober_error apply(struct reload *reload, struct control_change *change)
@@ -202,6 +211,7 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
 {
     struct serverd_settings read = {.config = NULL};
     struct control_change change = {.spec = NULL};
+    struct access_rules *rules = NULL;
     struct prober_failure why = {PROBER_OK, ""};
     enum prober_error err;
 
@@ -211,8 +221,11 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
     if (err)
         goto out;
     warn_of_restart(reload->config.settings, &read);
-    keep_fixed(reload->config.settings, &read);
-    err = reload_read(&read, &change, problems);
+    err = keep_fixed(reload->config.settings, &read) ? PROBER_OK : PROBER_ERR_NOMEM;
+    if (!err)
+        err = reload_read(&read, &change, problems);
+    if (!err)
+        err = access_rules_create(&rules, &read, problems);
     if (!err && change.spec)
         err = reload_check_urls(change.spec, read.probe_file, &change.plan, reload->config.board,
                                 problems);
@@ -220,6 +233,10 @@ enum prober_error reload_run(struct reload *reload, struct problems *problems)
         err = reload_open_log(&read, &why);
     if (!err)
         err = apply(reload, &change);
+    if (!err && reload->config.gate) {
+        gate_set_rules(reload->config.gate, rules);
+        rules = NULL;
+    }
 out:
     if (err && problems_count(problems) == 0)
         problems_add(problems, NULL, 0, NULL, "%s", why.code ? why.text : prober_error_text(err));
@@ -229,6 +246,7 @@ out:
                   LOG_S("first", problems_text(problems, 0)));
     else
         log_info("reloaded");
+    access_rules_put(rules);
     control_change_free(&change);
     serverd_settings_free(&read);
     pthread_mutex_unlock(&reload->lock);

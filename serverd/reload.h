@@ -15,6 +15,7 @@
 #include "common/problems.h"
 #include "serverd/control.h"
 #include "serverd/directory.h"
+#include "serverd/gate.h"
 #include "serverd/options.h"
 #include "serverd/rpc.h"
 #include "serverd/target_lists.h"
@@ -43,6 +44,7 @@ struct reload_config {
     struct rpc *rpc;
     struct directory_board *board; /* tells who would probe what is read */
     struct target_lists *lists;
+    struct gate *gate; /* NULL: nobody is let in by it */
 };
 
 /* Errors: PROBER_ERR_NOMEM. */

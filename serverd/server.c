@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/array.h"
 #include "common/clock.h"
@@ -9,14 +10,20 @@
 #include "serverd/aggregate.h"
 #include "serverd/api.h"
 #include "serverd/control.h"
+#include "serverd/gate.h"
 #include "serverd/ingest.h"
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 #include "serverd/rpc.h"
 #include "serverd/store.h"
+#include "serverd/store_audit.h"
 #include "serverd/target_lists.h"
 
 #define CONTROL_STUCK_NS (10 * CLOCK_NS_PER_S)
+
+#define METRICS_THREADS 16
+
+enum { WEB_ADMIN, WEB_METRICS, WEB_COUNT };
 
 struct server {
     const struct serverd_settings *settings;
@@ -28,9 +35,12 @@ struct server {
     struct rpc *rpc;
     struct aggregate *aggregate;
     struct reload *reload;
+    struct store_audit *audit; /* NULL: there is no store */
+    struct gate *gate;
     struct api api;
     pthread_mutex_t web_lock;
-    struct web_server *web; /* guarded by web_lock: metrics are made before and after it is there */
+    /* Guarded by web_lock: metrics are made before and after they are there. */
+    struct web_server *webs[WEB_COUNT];
 };
 
 static enum prober_error add_failure(struct problems *problems, enum prober_error err,
@@ -106,22 +116,31 @@ static void write_store_metrics(const struct store *store, struct metrics_writer
     }
 }
 
-static void write_web_metrics(const struct web_server *web, struct metrics_writer *w)
+static void write_web_metrics(struct web_server *const *webs, struct metrics_writer *w)
 {
     static const struct metric_family requests = {
         "prober_server_http_requests_total", METRIC_COUNTER, NULL,
         "HTTP requests, by the class of the answer's status."};
+    static const struct metric_family refusals = {
+        "prober_server_http_refused_total", METRIC_COUNTER, NULL,
+        "HTTP requests that were refused as they came, by what was wrong with them."};
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
-    uint64_t counts[6] = {0};
+    static const char *const reasons[WEB_REFUSAL_COUNT] = {
+        [WEB_REFUSED_REQUEST] = "request", [WEB_REFUSED_TIME] = "time", [WEB_REFUSED_BODY] = "body"};
+    uint64_t counts[6] = {0}, refused[WEB_REFUSAL_COUNT] = {0};
 
-    if (web)
-        web_counts(web, counts);
+    for (size_t i = 0; i < WEB_COUNT; i++)
+        if (webs[i])
+            web_add_counts(webs[i], counts, refused);
     metrics_family(w, &requests);
     for (size_t i = 2; i < ARRAY_LEN(classes); i++) {
         const struct metric_label label = {"class", classes[i]};
 
         metrics_sample_u64(w, &label, 1, counts[i]);
     }
+    metrics_family(w, &refusals);
+    for (size_t i = 0; i < WEB_REFUSAL_COUNT; i++)
+        metrics_sample_u64(w, &(struct metric_label){"reason", reasons[i]}, 1, refused[i]);
 }
 
 /* On the aggregate thread. */
@@ -133,7 +152,9 @@ static void write_metrics(void *context, struct metrics_writer *w)
     target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
     pthread_mutex_lock(&server->web_lock);
-    write_web_metrics(server->web, w);
+    if (server->gate)
+        gate_write_metrics(server->gate, w);
+    write_web_metrics(server->webs, w);
     pthread_mutex_unlock(&server->web_lock);
 }
 
@@ -146,9 +167,12 @@ static enum prober_error start_store(struct server *s, struct problems *problems
 
     if (err)
         return add_failure(problems, err, &why);
-    if (why.code)
+    if (why.code) {
         log_error(why.text);
-    return PROBER_OK;
+        return PROBER_OK;
+    }
+    err = store_audit_open(&s->audit, s->settings->state_dir, &why);
+    return add_failure(problems, err, &why);
 }
 
 static enum prober_error start_ingest(struct server *s, struct problems *problems)
@@ -239,12 +263,27 @@ static enum prober_error start_aggregate(struct server *s, struct problems *prob
     return add_failure(problems, aggregate_create(&s->aggregate, &config, &why), &why);
 }
 
-static enum prober_error start_web(struct server *s, const struct server_config *config,
-                                   struct problems *problems)
+/* The rules that requests are judged by, from the start on. */
+static enum prober_error start_gate(struct server *s, struct problems *problems)
 {
-    const struct web_config web = {.listen = s->settings->http_listen, .context = &s->api};
-    struct prober_failure why = {PROBER_OK, ""};
-    struct web_server *opened = NULL;
+    struct access_rules *rules = NULL;
+    struct gate *gate = NULL;
+    enum prober_error err = access_rules_create(&rules, s->settings, problems);
+
+    if (!err)
+        err = gate_create(&gate, rules, s->audit, (size_t)s->settings->http_requests_per_client);
+    if (err) {
+        access_rules_put(rules);
+        return err;
+    }
+    pthread_mutex_lock(&s->web_lock);
+    s->gate = gate;
+    pthread_mutex_unlock(&s->web_lock);
+    return PROBER_OK;
+}
+
+static enum prober_error start_reload(struct server *s, const struct server_config *config)
+{
     const struct reload_config reload = {
         .argc = config->argc,
         .argv = config->argv,
@@ -253,24 +292,61 @@ static enum prober_error start_web(struct server *s, const struct server_config 
         .rpc = s->rpc,
         .board = s->board,
         .lists = s->lists,
+        .gate = s->gate,
     };
     enum prober_error err = reload_create(&s->reload, &reload);
 
-    if (err)
-        return add_failure(problems, err, &why);
     s->api.board = s->board;
     s->api.aggregate = s->aggregate;
     s->api.reload = s->reload;
-    err = web_open(&opened, &web, api_routes, api_routes_count, &why);
+    s->api.audit = s->audit;
+    return err;
+}
+
+static enum prober_error open_web(struct server *s, size_t which, const struct web_config *config,
+                                  const struct web_route *routes, size_t count, const char *option,
+                                  struct problems *problems)
+{
+    struct prober_failure why = {PROBER_OK, ""};
+    struct web_server *opened = NULL;
+    enum prober_error err = web_open(&opened, config, routes, count, &why);
+
     if (err) {
-        problems_add(problems, NULL, 0, NULL, "cannot listen for -server.http.listen.addr %s: %s",
-                     s->settings->http_listen, why.code ? why.text : prober_error_text(err));
+        problems_add(problems, NULL, 0, NULL, "cannot listen for %s %s: %s", option, config->listen,
+                     why.code ? why.text : prober_error_text(err));
         return err;
     }
     pthread_mutex_lock(&s->web_lock);
-    s->web = opened;
+    s->webs[which] = opened;
     pthread_mutex_unlock(&s->web_lock);
     return PROBER_OK;
+}
+
+static enum prober_error start_web(struct server *s, const struct server_config *config,
+                                   struct problems *problems)
+{
+    struct web_config web = {
+        .listen = s->settings->http_listen,
+        .threads = (unsigned)s->settings->http_connections_max,
+        .timeout_ns = s->settings->http_timeout_ns,
+        .body_max = s->settings->http_body_max,
+        .context = &s->api,
+        .gate = gate_serve,
+    };
+    enum prober_error err = start_gate(s, problems);
+
+    if (!err)
+        err = start_reload(s, config);
+    web.gate_context = s->gate;
+    if (!err)
+        err = open_web(s, WEB_ADMIN, &web, api_routes, api_routes_count, "-server.http.listen.addr",
+                       problems);
+    web.listen = s->settings->metrics_listen;
+    web.threads = METRICS_THREADS;
+    if (!err && web.listen[0])
+        err = open_web(s, WEB_METRICS, &web, api_metrics_routes, api_metrics_routes_count,
+                       "-server.http.metrics.addr", problems);
+    return err;
 }
 
 enum prober_error server_start(struct server **out, const struct server_config *config,
@@ -329,25 +405,46 @@ bool server_is_working(const struct server *server, uint64_t now_ns)
     return now_ns < control_ns && now_ns < aggregate_ns;
 }
 
+static void *close_web(void *web)
+{
+    web_close(web);
+    return NULL;
+}
+
+/* Side by side: each may take seconds. */
+static void close_webs(struct web_server *const *webs)
+{
+    pthread_t thread;
+    bool aside = pthread_create(&thread, NULL, close_web, webs[WEB_METRICS]) == 0;
+
+    web_close(webs[WEB_ADMIN]);
+    if (aside)
+        pthread_join(thread, NULL);
+    else
+        web_close(webs[WEB_METRICS]);
+}
+
 void server_stop(struct server *server)
 {
-    struct web_server *web;
+    struct web_server *webs[WEB_COUNT];
 
     if (!server)
         return;
     atomic_store(&server->api.ready, false);
     pthread_mutex_lock(&server->web_lock);
-    web = server->web;
-    server->web = NULL;
+    memcpy(webs, server->webs, sizeof(webs));
+    memset(server->webs, 0, sizeof(server->webs));
     pthread_mutex_unlock(&server->web_lock);
     target_lists_stop(server->lists);
     rpc_stop(server->rpc); /* first: closing the web may take seconds */
-    web_close(web);
+    close_webs(webs);
     reload_destroy(server->reload);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
     target_lists_destroy(server->lists);
+    gate_destroy(server->gate);
+    store_audit_close(server->audit);
     store_close(server->store);
     directory_board_destroy(server->board);
     pthread_mutex_destroy(&server->web_lock);

@@ -38,6 +38,9 @@ static const char *const migrations[] = {
     " received INTEGER NOT NULL, lost INTEGER NOT NULL, unknown INTEGER NOT NULL,"
     " unsent INTEGER NOT NULL);"
     "CREATE INDEX outages_by_pair ON outages (source, target, to_ns);",
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL,"
+    " who TEXT NOT NULL, client TEXT NOT NULL, method TEXT NOT NULL, target TEXT NOT NULL,"
+    " body TEXT NOT NULL, status INTEGER);",
 };
 
 enum statement {
@@ -215,7 +218,7 @@ static enum prober_error open_db(struct store *s, struct prober_failure *why)
     int fd;
     enum prober_error err;
 
-    snprintf(path, sizeof(path), "%s/server.db", s->dir);
+    snprintf(path, sizeof(path), "%s/" STORE_FILE, s->dir);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return prober_fail(why, errno == EACCES ? PROBER_ERR_DENIED : PROBER_ERR_IO,

@@ -24,6 +24,9 @@
 
 struct store;
 
+/* The file in the state directory. */
+#define STORE_FILE "server.db"
+
 /* Opens (and makes, mode 0700, files 0600) the store in directory `dir`.
  * Errors: PROBER_ERR_STATE when another server uses the directory: this one must not run.
  * Whatever else is wrong does not fail: *out is then a store that keeps nothing, why->code is not

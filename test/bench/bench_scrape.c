@@ -241,7 +241,7 @@ static int measure(struct aggregate *aggregate, struct directory_board *board, u
 
 int main(void)
 {
-    static const struct web_route routes[] = {{"/metrics", WEB_GET, false, serve}};
+    static const struct web_route routes[] = {{"/metrics", WEB_GET, 0, serve}};
     const struct ingest_config ingest_config = {.aggregation_interval_ns = 15 * SECOND,
                                                 .series_cache_ratio = 5};
     struct aggregate_config config = {.interval_ns = 3600 * SECOND};

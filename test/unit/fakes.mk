@@ -29,3 +29,4 @@ fakes_test_control := fake_log
 fakes_test_http_trace := dns_server http_server tls_server proxy_server relay relay
 fakes_test_target_fetch := http_server
 fakes_test_target_lists := http_server
+fakes_test_access := fake_socket_owner
