@@ -6,7 +6,7 @@
 
 #include "common/array.h"
 
-/* The three digits after the version; 0 when there are none. */
+/* The three digits after the version, which a blank or the end follows; 0 when there are none. */
 static int status_of(const char *text)
 {
     int status = 0;
@@ -17,7 +17,7 @@ static int status_of(const char *text)
             return 0;
         status = status * 10 + (text[i] - '0');
     }
-    return status;
+    return status >= 100 && (!text[3] || strchr(" \r\n", text[3])) ? status : 0;
 }
 
 static bool is_known(const struct http_head *h, const char *version)
@@ -40,7 +40,7 @@ static void begin(struct http_head *h, const char *line, size_t len)
     h->status = status_of(start + version);
     start[version] = 0;
     snprintf(h->version, sizeof(h->version), "%.12s%s", start, strchr(start, '.') ? "" : ".0");
-    if (!is_known(h, start))
+    if (!is_known(h, start) || h->status == 0)
         h->fault = HTTP_FAILED_BAD_RESPONSE;
 }
 
@@ -64,26 +64,58 @@ static bool is_named(const char *name, size_t len, const char *wanted)
     return len == strlen(wanted) && strncasecmp(name, wanted, len) == 0;
 }
 
+static const char *trim(const char *text, size_t len, size_t *trimmed)
+{
+    for (; len > 0 && strchr(" \t", *text); len--)
+        text++;
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]))
+        len--;
+    *trimmed = len;
+    return text;
+}
+
+/* The obsolete folding (RFC 9112, 5.2). Where the answer ends must not depend on who reads it how. */
+static bool fold(struct http_head *h, const char *line, size_t len)
+{
+    const char *more = trim(line, len, &len);
+
+    if (h->fields.text.len == 0 || h->is_of_length)
+        return false;
+    http_fields_extend(&h->fields, more, len);
+    return true;
+}
+
+static bool is_first(const struct http_head *h, const char *name)
+{
+    return !http_fields_next(&h->fields, name, http_fields_next(&h->fields, name, NULL));
+}
+
+static bool is_end(const char *line, size_t len)
+{
+    return line[0] == '\n' || (len == 2 && memcmp(line, "\r\n", 2) == 0);
+}
+
 static bool take_field(struct http_head *h, const char *line, size_t len)
 {
     const char *colon = memchr(line, ':', len), *value;
     size_t name_len;
 
+    if (line[0] == '\r' || memchr(line, 0, len))
+        return false;
     if (line[0] == ' ' || line[0] == '\t')
-        return true; /* the obsolete folding: the rest of a value that nobody will ask for */
-    if (!colon || colon == line || memchr(line, 0, len))
+        return fold(h, line, len);
+    if (!colon || colon == line)
         return false;
     name_len = (size_t)(colon - line);
-    value = colon + 1;
-    len -= name_len + 1;
-    for (; len > 0 && strchr(" \t", *value); len--)
-        value++;
-    while (len > 0 && strchr(" \t\r\n", value[len - 1]))
-        len--;
+    value = trim(colon + 1, len - name_len - 1, &len);
     http_fields_add(&h->fields, line, name_len, value, len);
+    h->is_of_length = true;
     if (is_named(line, name_len, "Content-Length"))
         return take_length(h, value, len);
-    return !is_named(line, name_len, "Transfer-Encoding") || is_named(value, len, "chunked");
+    if (is_named(line, name_len, "Transfer-Encoding"))
+        return is_named(value, len, "chunked") && is_first(h, "Transfer-Encoding");
+    h->is_of_length = false;
+    return true;
 }
 
 bool http_head_take(struct http_head *h, const char *line, size_t len)
@@ -97,7 +129,7 @@ bool http_head_take(struct http_head *h, const char *line, size_t len)
         h->fault = HTTP_FAILED_BAD_RESPONSE;
     } else if (!h->is_begun) {
         begin(h, line, len);
-    } else if (line[0] == '\r' || line[0] == '\n') {
+    } else if (is_end(line, len)) {
         h->is_begun = h->status >= 200 || h->status == 101;
         h->is_whole = h->is_begun;
     } else if (!take_field(h, line, len)) {

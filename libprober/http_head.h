@@ -23,7 +23,8 @@ struct http_head {
     bool is_begun, is_whole;
     bool is_plain;          /* set by whom it belongs to: HTTP/2 cannot have been agreed on */
     enum http_reason fault; /* HTTP_SUCCEEDED, or why it is no head */
-    int status;             /* 0: not a number */
+    int status;             /* 100..999; 0: none yet */
+    bool is_of_length;      /* the last field says how long the answer is */
     char version[16];       /* "HTTP/1.1", "HTTP/2.0" */
     int64_t content_length; /* -1: none given */
     struct http_fields fields;

@@ -36,6 +36,16 @@ void http_fields_add(struct http_fields *f, const char *name, size_t name_len, c
     strbuf_putc(&f->text, 0);
 }
 
+void http_fields_extend(struct http_fields *f, const char *more, size_t len)
+{
+    if (f->text.len == 0 || !strbuf_ok(&f->text))
+        return;
+    f->text.len--; /* its NUL */
+    strbuf_putc(&f->text, ' ');
+    strbuf_put(&f->text, more, len);
+    strbuf_putc(&f->text, 0);
+}
+
 const char *http_fields_next(const struct http_fields *f, const char *name, const char *last)
 {
     const char *at = last ? last + strlen(last) + 1 : f->text.bytes;

@@ -63,6 +63,8 @@ struct http_fields {
 
 void http_fields_add(struct http_fields *f, const char *name, size_t name_len, const char *value,
                      size_t value_len);
+/* Appends a blank and more to the value that was added last, if there is one. */
+void http_fields_extend(struct http_fields *f, const char *more, size_t len);
 /* The next value of `name`, in any case, after `last` (NULL: the first); NULL: there is no more. */
 const char *http_fields_next(const struct http_fields *f, const char *name, const char *last);
 

@@ -112,6 +112,9 @@ static void the_only_transfer_coding_is_chunked(void **state)
 {
     (void)state;
     assert_true(take("HTTP/1.1 200 OK\r\nTransfer-encoding: Chunked\r\n"));
+    assert_false(take("Transfer-Encoding: chunked\r\n")); /* twice */
+    http_head_clear(&head);
+    assert_true(take("HTTP/1.1 200 OK\r\n"));
     assert_false(take("Transfer-Encoding: rot13\r\n"));
     assert_int_equal(head.fault, HTTP_FAILED_BAD_RESPONSE);
 }
@@ -146,15 +149,55 @@ static void what_is_no_field_is_refused(void **state)
     assert_false(http_head_take(&head, "A: \0\r\n", 6));
 }
 
-static void a_status_is_three_digits_or_none(void **state)
+static void a_status_is_three_digits(void **state)
+{
+    static const char *const bad[] = {"HTTP/1.1 2x0 OK\r\n", "HTTP/1.1\r\n",
+                                      "HTTP/1.1 200OK\r\n",  "HTTP/1.1 2000\r\n",
+                                      "HTTP/1.1 099 A\r\n",  "HTTP/1.1 200\tOK\r\n"};
+    static const char *const good[] = {"HTTP/1.1 200\r\n", "HTTP/1.1 200 \n",
+                                       "HTTP/1.1  200 OK\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        http_head_clear(&head);
+        assert_false(take(bad[i]));
+        assert_int_equal(head.fault, HTTP_FAILED_BAD_RESPONSE);
+    }
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        http_head_clear(&head);
+        assert_true(take(good[i]));
+        assert_int_equal(head.status, 200);
+    }
+}
+
+static void a_folded_value_is_one_value(void **state)
+{
+    static const char *const bad[] = {"HTTP/1.1 200 OK\r\n",
+                                      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
+                                      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"};
+
+    (void)state;
+    assert_true(take("HTTP/1.1 200 OK\r\nA: 1\r\n\t 2 \r\n 3\r\nB: 4\r\n\r\n"));
+    assert_string_equal(value("A"), "1 2 3");
+    assert_string_equal(value("B"), "4");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        http_head_clear(&head);
+        assert_true(take(bad[i]));
+        assert_false(take(" 6\r\n"));
+    }
+}
+
+static void a_head_ends_with_an_empty_line_alone(void **state)
 {
     (void)state;
-    take("HTTP/1.1 2x0 OK\r\n\r\n");
-    assert_int_equal(head.status, 0);
-    assert_false(head.is_whole);
+    assert_true(take("HTTP/1.1 200 OK\nA: 1\n\n"));
+    assert_true(head.is_whole);
     http_head_clear(&head);
-    take("HTTP/1.1\r\n\r\n");
-    assert_int_equal(head.status, 0);
+    assert_true(take("HTTP/1.1 200 OK\r\n"));
+    assert_false(take("\r\r\n"));
+    http_head_clear(&head);
+    assert_true(take("HTTP/1.1 200 OK\r\n"));
+    assert_false(take("\rA: 1\r\n"));
 }
 
 static void a_head_is_bounded(void **state)
@@ -194,7 +237,9 @@ int main(void)
         TEST(the_only_transfer_coding_is_chunked),
         TEST(lengths_must_agree),
         TEST(what_is_no_field_is_refused),
-        TEST(a_status_is_three_digits_or_none),
+        TEST(a_status_is_three_digits),
+        TEST(a_folded_value_is_one_value),
+        TEST(a_head_ends_with_an_empty_line_alone),
         TEST(a_head_is_bounded),
         TEST(only_a_redirect_with_a_location_leads_on),
     };
