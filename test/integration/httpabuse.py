@@ -1,5 +1,5 @@
 """The cases of HTTP probes that servers, names and URLs make difficult; see httpcases."""
-from httpcases import IP4, has, no, ok, tls
+from httpcases import IP4, has, matches, no, ok, tls
 
 ABUSE = []
 
@@ -53,14 +53,27 @@ for name, says in (("endless_head", "an endless head"), ("endless_line", "an end
                    ("status_words", "a status in words"), ("status_long", "a status of four digits"),
                    ("status_short", "a status of two digits"),
                    ("status_lost", "a status line without a status"),
+                   ("status_glued", "a status and a reason without a blank"),
+                   ("chunked_twice", "chunked twice"),
+                   ("folded_length", "a folded length"), ("two_returns", "lines that end in two returns"),
                    ("small_letters", "http in small letters"),
                    ("version_2", "HTTP/2 in plain text"),
                    ("unknown_coding", "a transfer coding that nobody knows"),
                    ("endless_interim", "interim answers without end")):
     ABUSE.append(no(says, "bad_response", f"{{plain}}/bad/{name}"))
 ABUSE += [
-    no("a NUL in the head", "bad_response", "{plain}/bad/nul_in_head", differs="nul",
+    no("a NUL in the head", "bad_response", "{plain}/bad/nul_in_head", differs="odd-head",
        theirs={"success": True, "status_code": 200}),
+    no("a header without a name", "bad_response", "{plain}/bad/no_name", differs="odd-head",
+       theirs={"success": True, "status_code": 200}),
+    no("a length without a number", "bad_response", "{plain}/bad/empty_length", differs="odd-head",
+       theirs={"success": True, "status_code": 200}),
+    no("a length that is none beside chunks", "bad_response", "{plain}/bad/length_beside_chunks",
+       differs="odd-head",
+       theirs={"success": True, "status_code": 200}),
+    ok("chunks with newlines alone", "{plain}/bad/chunk_newlines", has("hello"), differs="chunk-newlines",
+       theirs={"success": False}),
+    ok("a folded header is one value", "{plain}/bad/folded", matches("X-Folded", "^a b$", True)),
     no("a version that nobody speaks", "bad_response", "{plain}/bad/version_7", differs="version",
        theirs={"success": True, "status_code": 200}),
     ok("chunks go before a length", "{plain}/bad/length_and_chunks", has("hello")),
@@ -142,6 +155,8 @@ ABUSE += [
 
 ABUSE += [
     ok("a slow head is processing", "{plain}/answer?w=80", phases={"processing": 0.08, "transfer": 0}),
+    ok("processing ends with the first byte of the head", "{plain}/bad/late_head",
+       phases={"processing": 0, "transfer": 0.08}),
     ok("a slow body is transfer", "{plain}/answer?m=80", phases={"processing": 0, "transfer": 0.08}),
     ok("a slow handshake is tls", "{slow_tls}/answer", tls(),
        phases={"connect": 0, "tls": 0.08, "processing": 0}),
