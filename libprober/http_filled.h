@@ -1,8 +1,9 @@
 /*
  * http_filled - a spec with the content of its files in place.
  *
- * Purpose    Whoever probes sees texts alone. Credentials, names and header values are cut at both ends;
- *            what cannot be sent as it must (a line break in a header) is an error that names the key.
+ * Purpose    Whoever probes sees texts alone. Credentials, names and header values are cut at both
+ *            ends; what cannot be sent as it must (a line break in a header) is an error that names
+ *            the key.
  * Threads    Made by one thread, then read by many.
  * Ownership  Owns what was read. Borrows the spec, for all that is no file.
  */
@@ -29,8 +30,8 @@ enum prober_error http_filled_check(const struct http_spec *spec, const char *di
  * content that cannot be used. */
 enum prober_error http_filled_create(struct http_filled **out, const struct http_spec *spec,
                                      const char *dir, struct prober_failure *why);
-/* The spec without files: their content is where the spec has texts. Only body_file stays, beside the
- * body that was read from it: such a body is sent as a stream. */
+/* The spec without files: their content is where the spec has texts. Only body_file stays, beside
+ * the body that was read from it: such a body is sent as a stream. */
 const struct http_spec *http_filled_spec(const struct http_filled *f);
 /* True when both, made of one spec, hold the same. */
 bool http_filled_equal(const struct http_filled *a, const struct http_filled *b);

@@ -1,12 +1,14 @@
 /*
  * http_kind - a spec made ready for probing: what all probes of one `http` block have in common.
  *
- * Purpose    Regexps are compiled, certificates read, and what the spec leaves to the machine is found
- *            there, as far as the means allow. Files are looked at again by the first probe that begins
- *            HTTP_KIND_LOOK_NS or more after the last look, and compared by content: a secret that was
- *            swapped holds for the probes from then on, and one that cannot be read for none.
+ * Purpose    Regexps are compiled, certificates read, and what the spec leaves to the machine is
+ *            found there, as far as the means allow. Files are looked at again by the first probe
+ *            that begins HTTP_KIND_LOOK_NS or more after the last look, and compared by content: a
+ *            secret that was swapped holds for the probes from then on, and one that cannot be read
+ *            for none.
  * Threads    Made by any thread; then it belongs to the thread of the engine that uses it.
- * Ownership  Borrows the spec and the environment. Owns all else. A kit lives as long as somebody holds it, or its kind.
+ * Ownership  Borrows the spec and the environment. Owns all else. A kit lives as long as somebody
+ *            holds it, or its kind.
  */
 #ifndef LIBPROBER_HTTP_KIND_H
 #define LIBPROBER_HTTP_KIND_H
@@ -37,8 +39,8 @@ struct http_means {
 
 struct http_kind;
 
-/* means: NULL: none; its environment is borrowed. Errors: PROBER_ERR_UNSUPPORTED for files without a
- * directory for them; PROBER_ERR_DENIED for files elsewhere; PROBER_ERR_SYNTAX (regexp, ca); as
+/* means: NULL: none; its environment is borrowed. Errors: PROBER_ERR_UNSUPPORTED for files without
+ * a directory for them; PROBER_ERR_DENIED for files elsewhere; PROBER_ERR_SYNTAX (regexp, ca); as
  * http_proxies_create; PROBER_ERR_NOMEM. Files are not looked at yet. */
 enum prober_error http_kind_create(struct http_kind **out, const struct http_spec *spec,
                                    const struct http_means *means, struct prober_failure *why);
@@ -57,8 +59,8 @@ struct http_kit {
     bool keeps_body;                    /* somebody will look at it */
 };
 
-/* The kit of a probe that begins at now_ns (monotonic), to be let go of by it; NULL when there is none,
- * as a file cannot be used: *trouble is then a sentence, valid until the next call. */
+/* The kit of a probe that begins at now_ns (monotonic), to be let go of by it; NULL when there is
+ * none, as a file cannot be used: *trouble is then a sentence, valid until the next call. */
 const struct http_kit *http_kind_hold(struct http_kind *k, uint64_t now_ns, const char **trouble);
 /* NULL is fine. */
 void http_kit_release(const struct http_kit *kit);

@@ -1,16 +1,16 @@
 /*
  * http_oauth2 - the token of a kind of probes, by client credentials (RFC 6749, 4.4).
  *
- * Purpose    All probes of a kind share one token, and at most one request for it runs, by the engine of
- *            the probes, so that nothing blocks. A token is used until HTTP_OAUTH2_SPARE_NS before its
- *            end (half its life, if that is shorter); in the last quarter before that, a probe has the
- *            next one asked for, and does not wait. After a failure none is asked for during
- *            HTTP_OAUTH2_PAUSE_NS. The client is named by a header first; a server that does not take
- *            that is asked with the client in the form, from then on always. Redirects are not
- *            followed: the secret is for the token server alone.
+ * Purpose    All probes of a kind share one token, and at most one request for it runs, by the
+ *            engine of the probes, so that nothing blocks. A token is used until
+ *            HTTP_OAUTH2_SPARE_NS before its end (half its life, if that is shorter); in the last
+ *            quarter before that, a probe has the next one asked for, and does not wait. After a
+ *            failure none is asked for during HTTP_OAUTH2_PAUSE_NS. The client is named by a header
+ *            first; a server that does not take that is asked with the client in the form, from
+ *            then on always. Redirects are not followed: the secret is for the token server alone.
  * Threads    None of its own; the thread of the engine.
- * Ownership  Owns all; the spec is copied. It lives until it was released, and a request that runs has
- *            ended.
+ * Ownership  Owns all; the spec is copied. It lives until it was released, and a request that runs
+ *            has ended.
  */
 #ifndef LIBPROBER_HTTP_OAUTH2_H
 #define LIBPROBER_HTTP_OAUTH2_H

@@ -1,12 +1,12 @@
 /*
  * http_proxy - which proxy a request goes through.
  *
- * Purpose    proxy_url serves every target; with no_proxy, or from the environment, Go's rules say which
- *            targets it does not: localhost and loopback addresses never; "*"; networks (10.0.0.0/8);
- *            addresses; names, with what is below them ("a.test"), or only that (".a.test",
- *            "*.a.test"); addresses and names with a port ("a.test:8080"). HTTP_PROXY, HTTPS_PROXY and
- *            NO_PROXY go before their lower-case forms; HTTP_PROXY is refused where REQUEST_METHOD is
- *            set, as a client of a CGI script could have set it.
+ * Purpose    proxy_url serves every target; with no_proxy, or from the environment, Go's rules say
+ *            which targets it does not: localhost and loopback addresses never; "*"; networks
+ *            (10.0.0.0/8); addresses; names, with what is below them ("a.test"), or only that
+ *            (".a.test", "*.a.test"); addresses and names with a port ("a.test:8080"). HTTP_PROXY,
+ *            HTTPS_PROXY and NO_PROXY go before their lower-case forms; HTTP_PROXY is refused where
+ *            REQUEST_METHOD is set, as a client of a CGI script could have set it.
  * Threads    Made by one thread, then read by many.
  * Ownership  Owns all; the spec and the environment are copied.
  */
@@ -31,8 +31,8 @@ struct http_proxy_server {
     char user[HTTP_USER_MAX + 1], password[HTTP_USER_MAX + 1];
 };
 
-/* Reads "http://", "https://", "socks5://" or "socks5h://", which are the same, with user information
- * and port (80, 443, 1080). Messages quote no secret. Errors: as http_url_parse. */
+/* Reads "http://", "https://", "socks5://" or "socks5h://", which are the same, with user
+ * information and port (80, 443, 1080). Messages quote no secret. Errors: as http_url_parse. */
 enum prober_error http_proxy_server_parse(const char *text, struct http_proxy_server *out,
                                           struct prober_failure *why);
 
@@ -49,8 +49,8 @@ enum http_proxy_choice {
     HTTP_PROXY_REFUSED /* one of a CGI environment */
 };
 
-/* Chooses for `url`, whose host has `address` (NULL: not known): a name is judged as such, and by its
- * address. proxies: NULL is fine. *out is set with HTTP_PROXY_USED alone; it lives as long as
+/* Chooses for `url`, whose host has `address` (NULL: not known): a name is judged as such, and by
+ * its address. proxies: NULL is fine. *out is set with HTTP_PROXY_USED alone; it lives as long as
  * `proxies`. */
 enum http_proxy_choice http_proxies_choose(const struct http_proxies *proxies,
                                            const struct http_url *url,

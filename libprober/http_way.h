@@ -1,11 +1,11 @@
 /*
- * http_way - how a transfer reaches its server: straight, or through a proxy (with http_*, the adapter of
- *            libcurl).
+ * http_way - how a transfer reaches its server: straight, or through a proxy (with http_*, the
+ *            adapter of libcurl).
  *
- * Purpose    Sets what libcurl must know to connect to the address that it is given, and what is said to
- *            a proxy alone. A plain request goes to a proxy of HTTP as such; all else goes through a
- *            tunnel: CONNECT, or SOCKS 5. The certificate of a proxy is judged by the same roots as the
- *            server's, and must be for the proxy's own name.
+ * Purpose    Sets what libcurl must know to connect to the address that it is given, and what is
+ *            said to a proxy alone. A plain request goes to a proxy of HTTP as such; all else goes
+ *            through a tunnel: CONNECT, or SOCKS 5. The certificate of a proxy is judged by the
+ *            same roots as the server's, and must be for the proxy's own name.
  * Threads    None of its own; whoever owns the transfer.
  * Ownership  Owns the lists that libcurl borrows. Borrows the proxy until it is cleared.
  */

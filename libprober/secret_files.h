@@ -1,11 +1,12 @@
 /*
  * secret_files - reads the files that probes name, beneath one directory and nowhere else.
  *
- * Purpose    Who writes a probe file on the server must not be able to read what he likes on an agent's
- *            host: neither "..", nor a symbolic link, nor a link of /proc leads out of the directory
- *            (openat2(2), RESOLVE_BENEATH), what is no regular file is refused and never waited for,
- *            and no more than `max` bytes are read. Links that stay beneath the directory are followed,
- *            as secrets that are swapped at once need them. Who may read a file is not judged.
+ * Purpose    Who writes a probe file on the server must not be able to read what he likes on an
+ *            agent's host: neither "..", nor a symbolic link, nor a link of /proc leads out of the
+ *            directory (openat2(2), RESOLVE_BENEATH), what is no regular file is refused and never
+ *            waited for, and no more than `max` bytes are read. Links that stay beneath the
+ *            directory are followed, as secrets that are swapped at once need them. Who may read a
+ *            file is not judged.
  * Threads    Pure functions; any thread. A file on a network may take its time.
  */
 #ifndef LIBPROBER_SECRET_FILES_H

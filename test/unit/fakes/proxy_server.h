@@ -1,5 +1,6 @@
 /*
- * proxy_server - a proxy of the test's own, on loopback: CONNECT or SOCKS 5, whichever it is asked for.
+ * proxy_server - a proxy of the test's own, on loopback: CONNECT or SOCKS 5, whichever it is asked
+ *                for.
  * Whatever host it is asked for, it goes to loopback.
  *
  * Threads    Has one of its own, which serves one connection after the other.
