@@ -9,7 +9,7 @@
 
 #include "common/clock.h"
 #include "libprober/http_course.h"
-#include "libprober/http_tls_contexts.h"
+#include "libprober/http_tls_reuse.h"
 #include "libprober/http_transfer.h"
 
 #define EVENTS_MAX 64
@@ -37,7 +37,7 @@ struct probe {
 struct http_engine {
     struct resolver *resolver;
     CURLM *multi;
-    struct http_tls_contexts *contexts;
+    struct http_tls_reuse *reuse;
     int epoll;
     bool (*permits)(void *context, const struct prober_addr *address); /* NULL: all */
     void *permits_context;
@@ -453,7 +453,7 @@ enum prober_error http_engine_create(struct http_engine **out, struct resolver *
     e->curl_ns = UINT64_MAX;
     e->multi = curl_multi_init();
     e->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!e->multi || http_tls_contexts_create(&e->contexts))
+    if (!e->multi || http_tls_reuse_create(&e->reuse))
         goto out;
     err = PROBER_ERR_IO;
     if (e->epoll < 0 || epoll_ctl(e->epoll, EPOLL_CTL_ADD, event.data.fd, &event))
@@ -626,11 +626,11 @@ uint64_t http_engine_step(struct http_engine *e, uint64_t now_ns)
 {
     uint64_t began_ns = clock_monotonic_ns(), next = resolver_step(e->resolver, now_ns);
 
-    http_tls_contexts_use(e->contexts);
+    http_tls_reuse_use(e->reuse);
     serve(e, now_ns);
     while (is_overdue(e, now_ns))
         expire(e->probes[0], now_ns);
-    http_tls_contexts_use(NULL);
+    http_tls_reuse_use(NULL);
     e->is_busy = clock_monotonic_ns() - began_ns > HTTP_ENGINE_BUSY_NS;
     if (e->curl_ns < next)
         next = e->curl_ns;
@@ -659,7 +659,7 @@ void http_engine_destroy(struct http_engine *e)
     while (e->running > 0)
         drop(e->probes[0]);
     curl_multi_cleanup(e->multi);
-    http_tls_contexts_destroy(e->contexts);
+    http_tls_reuse_destroy(e->reuse);
     if (e->epoll >= 0)
         close(e->epoll);
     free(e->probes);
