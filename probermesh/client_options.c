@@ -15,6 +15,16 @@ static const char *const colours[] = {"auto", "always", "never", NULL};
     {.name = "server", .type = OPTION_STRING, .offset = MEMBER(server),                           \
      .fallback = "http://127.0.0.1:6001", .group = "Flags", .argument = "url",                    \
      .help = "The server's HTTP address (its -server.http.listen.addr)."},                        \
+    {.name = "token", .type = OPTION_SECRET, .offset = MEMBER(token), .group = "Flags",           \
+     .argument = "token",                                                                         \
+     .help = "Token of the admin API: @FILE reads it from a file, - from standard input. On the " \
+             "command line itself other users can see it."},                                      \
+    {.name = "ca", .type = OPTION_STRING, .offset = MEMBER(ca_file), .group = "Flags",            \
+     .argument = "file",                                                                          \
+     .help = "Certificates (PEM) of the authorities that an https:// server is verified by, "     \
+             "instead of the system's."},                                                         \
+    {.name = "plain-token", .type = OPTION_BOOL, .offset = MEMBER(plain_token), .group = "Flags", \
+     .help = "Send the token also over plain HTTP to another host."},                             \
     {.name = "timeout", .type = OPTION_DURATION, .offset = MEMBER(timeout_ns), .fallback = "5s",  \
      .group = "Flags", .min = 1000000, .max = INT64_MAX,                                          \
      .help = "How long to wait for an answer."},                                                  \
@@ -86,6 +96,15 @@ bool client_options_read(struct client_options *out, enum client_command command
     if (*status >= 0)
         client_options_free(out, command);
     return *status < 0;
+}
+
+struct client_target client_options_target(const struct client_options *options)
+{
+    return (struct client_target){.server = options->server,
+                                  .token = options->token,
+                                  .ca_file = options->ca_file,
+                                  .plain_token = options->plain_token,
+                                  .timeout_ns = options->timeout_ns};
 }
 
 void client_options_free(struct client_options *options, enum client_command command)

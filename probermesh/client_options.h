@@ -9,8 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "probermesh/client.h"
+
 struct client_options {
     char *server;
+    char *token; /* "": none */
+    char *ca_file;
+    bool plain_token;
     uint64_t timeout_ns;
     int colour; /* enum terminal_colour */
     bool json;
@@ -26,6 +31,8 @@ enum client_command { CLIENT_STATUS, CLIENT_URLS, CLIENT_AGENTS };
  * command is to go on; else *status is its exit status (help was printed, or an error). */
 bool client_options_read(struct client_options *out, enum client_command command, int argc,
                          char *const *argv, int *status);
+/* The strings are the options'. */
+struct client_target client_options_target(const struct client_options *options);
 void client_options_free(struct client_options *options, enum client_command command);
 
 #endif

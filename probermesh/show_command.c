@@ -85,11 +85,12 @@ static enum prober_error make_page(const struct page *page, const struct client_
 static enum prober_error look(const struct page *page, const struct client_options *options,
                               struct strbuf *out, struct prober_failure *why)
 {
+    const struct client_target target = client_options_target(options);
     struct json *answer = NULL;
     char *text = NULL;
     enum prober_error err;
 
-    err = client_get(options->server, page->path, options->timeout_ns, &answer, &text, why);
+    err = client_get(&target, page->path, &answer, &text, why);
     if (!err)
         err = make_page(page, options, answer, text, out, why);
     json_free(answer);
