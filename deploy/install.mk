@@ -26,6 +26,7 @@ install: all
 	        > $(DESTDIR)$(UNITDIR)/$$unit && chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	install -m 0644 dashboards/*.json $(DESTDIR)$(DATADIR)/dashboards
 	install -m 0644 deploy/prometheus/probermesh-scrape.yml $(DESTDIR)$(DATADIR)
+	install -m 0644 deploy/nginx/probermesh.conf $(DESTDIR)$(DATADIR)/nginx-probermesh.conf
 
 # Configuration in SYSCONFDIR and state in /var/lib/probermesh stay.
 uninstall:
