@@ -187,13 +187,14 @@ static enum prober_error read_authority(struct span s, struct http_url *out,
     return err ? err : read_port(s, out, why);
 }
 
-/* Bytes that would break the request line are %-encoded, as browsers and Go do. */
+/* Bytes that would break the request line are %-encoded, as browsers and Go do; in a path also those
+ * that no URI holds (RFC 3986, appendix A), which some servers refuse. */
 static enum prober_error put_path(struct http_url *out, size_t *len, struct span s, bool is_query,
                                   struct prober_failure *why)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.at[i];
-        bool safe = c > ' ' && c < 0x7f;
+        bool safe = c > ' ' && c < 0x7f && (is_query || !strchr("\"<>\\^`{|}", c));
 
         if (c == '%' && !is_query && escape_value(s, i) < 0)
             return prober_fail(why, PROBER_ERR_SYNTAX, "the path has a bad escape");

@@ -34,7 +34,7 @@ struct http_url {
 
 /* Reads a target: "http://…" and "https://…" in any case, or neither: "host", "host:port/path".
  * The fragment is dropped, dot segments and %-escapes stay; a blank or a byte that is not ASCII in
- * path or query is %-encoded. Errors: PROBER_ERR_UNSUPPORTED (another scheme; a host name that is
+ * path or query is %-encoded, and in the path what no URI holds ("<>\^`{|}). Errors: PROBER_ERR_UNSUPPORTED (another scheme; a host name that is
  * not ASCII), _RANGE (too long), _SYNTAX; *out is then undefined. */
 enum prober_error http_url_parse(const char *text, struct http_url *out,
                                  struct prober_failure *why);

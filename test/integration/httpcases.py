@@ -163,6 +163,7 @@ KEYS += [
     ok("a URL without a path asks for /", "{plain}", has(r"\AGET / HTTP")),
     ok("a URL without a path but a query", "{plain}?x=1", has(r"\AGET /\?x=1 HTTP")),
     ok("dot segments and escapes stay", "{plain}/a/../b%2Fc%41", has(r"\AGET /a/\.\./b%2Fc%41 HTTP")),
+    ok("what no URI holds is escaped in a path", "{plain}/a<b>{c}|d", has(r"\AGET /a%3Cb%3E%7Bc%7D%7Cd HTTP")),
     ok("a query stays as it is", "{plain}/echo?a=1&b=%20x&c", has(r"\AGET /echo\?a=1&b=%20x&c HTTP")),
     ok("a fragment is dropped", "{plain}/echo#part", has(r"\AGET /echo HTTP")),
     ok("user information is Basic auth", "http://user:pass@127.0.0.1:{port:plain}/echo",

@@ -64,6 +64,7 @@ static void a_target_is_read_as_written(void **state)
         {"http://a?x=1", "http://a/?x=1", 80},
         {"http://a/x?", "http://a/x?", 80},
         {"http://a/b c?d e", "http://a/b%20c?d%20e", 80},
+        {"http://a/\"<>\\^`{|}!'()?\"{|}", "http://a/%22%3C%3E%5C%5E%60%7B%7C%7D!'()?\"{|}", 80},
         {"http://a/\xc3\xa4?\xc3\xa4", "http://a/%C3%A4?%C3%A4", 80},
         {"http://a/x?u=http://b/", "http://a/x?u=http://b/", 80},
         {"http://a/x?100%", "http://a/x?100%", 80},
