@@ -29,16 +29,27 @@ static void put_authority(char out[AUTHORITY_MAX], const char *host, uint16_t po
              port);
 }
 
-/* The URL names whom TLS expects; where to connect, and what to say, is told apart from it. */
-static bool set_server(struct http_way *w, CURL *easy, const struct http_hop *hop)
+/* The URL names whom TLS expects, and has the path, which cookies go by; where to connect, and what to
+ * say, is told apart from it. */
+static bool set_url(CURL *easy, const struct http_hop *hop)
 {
-    char url[AUTHORITY_MAX + 16], authority[AUTHORITY_MAX], to[AUTHORITY_MAX + 4];
-    char address[PROBER_ADDR_TEXT_MAX];
+    struct strbuf url = STRBUF_INIT;
+    char authority[AUTHORITY_MAX];
+    bool ok;
 
     put_authority(authority, hop->tls_name, hop->url->port);
-    snprintf(url, sizeof(url), "%s://%s/", hop->url->tls ? "https" : "http", authority);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, hop->url->path);
+    strbuf_printf(&url, "%s://%s%s", hop->url->tls ? "https" : "http", authority, hop->url->path);
+    ok = strbuf_ok(&url) && curl_easy_setopt(easy, CURLOPT_URL, url.bytes) == CURLE_OK;
+    strbuf_free(&url);
+    return ok && curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, hop->url->path) == CURLE_OK;
+}
+
+static bool set_server(struct http_way *w, CURL *easy, const struct http_hop *hop)
+{
+    char authority[AUTHORITY_MAX], to[AUTHORITY_MAX + 4], address[PROBER_ADDR_TEXT_MAX];
+
+    if (!set_url(easy, hop))
+        return false;
     put_authority(authority,
                   hop->address.family == PROBER_FAMILY_NONE
                       ? hop->url->host

@@ -44,6 +44,12 @@ static const struct http_route routes[] = {
      .path = "/cookie",
      .status = 302,
      .headers = TO("/jar") "Set-Cookie: k=v\r\n"},
+    {.method = "GET",
+     .path = "/deep/cookie",
+     .status = 302,
+     .headers = TO("/deep/jar") "Set-Cookie: k=v; Path=/deep/jar\r\n"},
+    {.method = "GET", .path = "/deep/jar", .needs = "k=v", .body = "eaten"},
+    {.method = "GET", .path = "/deep/shy", .status = 302, .headers = TO("/") "Set-Cookie: k=v\r\n"},
     {.method = "GET", .path = "/jar", .needs = "k=v", .body = "eaten"},
     {.method = "GET", .path = "/large", .body = "0123456789abcdef", .repeat = 100},
     {.method = "GET", .path = "/silent", .behaviour = HTTP_IS_SILENT},
@@ -383,6 +389,15 @@ static void redirects_are_followed_and_counted(void **state)
     assert_reason(get(f, "/cookie"), "success");
 }
 
+static void a_cookie_goes_to_the_paths_that_it_is_for(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_reason(get(f, "/deep/cookie"), "success");
+    assert_reason(get(f, "/deep/shy"), "success");
+    assert_null(strstr(http_server_last(f->server), "k=v"));
+}
+
 static void a_chain_without_end_is_followed_ten_times(void **state)
 {
     struct fixture *f = *state;
@@ -550,6 +565,7 @@ int main(void)
         TEST(without_a_descriptor_nothing_is_said_of_the_target),
         TEST(only_the_preferred_family_is_used_without_fallback),
         TEST(redirects_are_followed_and_counted),
+        TEST(a_cookie_goes_to_the_paths_that_it_is_for),
         TEST(a_chain_without_end_is_followed_ten_times),
         TEST(what_leads_nowhere_is_no_redirect),
         TEST(method_and_body_are_sent_and_redirected_as_blackbox_does),
