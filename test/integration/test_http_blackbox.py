@@ -74,8 +74,9 @@ def check_phases(pairs, world, blackbox):
 
 
 def phases_apart(ours, theirs):
-    """{phase: (ours, theirs)} of those that disagree; of a large body none, as that is a matter of speed."""
-    if (ours["body_bytes"] or 0) > LARGE:
+    """{phase: (ours, theirs)} of those that disagree; none of a large body, which is a matter of speed, nor of
+    many hops, which add up what each was delayed by others."""
+    if (ours["body_bytes"] or 0) > LARGE or ours["redirects"] > 3:
         return {}
     return {p: (v, other) for p, v in ours["phases"].items()
             if abs(v - (other := theirs["phases"].get(p, 0))) > max(0.005, 0.2 * max(v, other))}
