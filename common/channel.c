@@ -1,90 +1,102 @@
 #include "common/channel.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/crc32c.h"
+#include "common/channel_frame.h"
+#include "common/channel_session.h"
 
-#define FRAME_VERSION 1
-#define KIND_PLAIN 0
-
-static const unsigned char magic[4] = {'P', 'M', 'S', 'H'};
-
-/* One more kind adds its state here, and a case to seal and open. */
 struct channel {
-    unsigned char kind;
+    struct channel_session *tls; /* NULL: plain */
 };
 
-static void put_32(unsigned char *p, uint32_t value)
-{
-    p[0] = (unsigned char)(value >> 24);
-    p[1] = (unsigned char)(value >> 16);
-    p[2] = (unsigned char)(value >> 8);
-    p[3] = (unsigned char)value;
-}
-
-static uint32_t get_32(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 enum prober_error channel_plain_create(struct channel **out)
+{
+    return channel_of_session(NULL, out);
+}
+
+enum prober_error channel_of_session(struct channel_session *session, struct channel **out)
 {
     struct channel *c = calloc(1, sizeof(*c));
 
     if (!c)
         return PROBER_ERR_NOMEM;
-    c->kind = KIND_PLAIN;
+    c->tls = session;
     *out = c;
     return PROBER_OK;
+}
+
+struct channel_session *channel_session_of(const struct channel *c)
+{
+    return c->tls;
 }
 
 enum prober_error channel_seal(struct channel *c, const void *body, size_t len,
                                struct strbuf *frame)
 {
-    unsigned char header[CHANNEL_HEADER_LEN] = {0};
-
     if (len > CHANNEL_BODY_MAX)
         return PROBER_ERR_RANGE;
-    memcpy(header, magic, sizeof(magic));
-    header[4] = FRAME_VERSION;
-    header[5] = c->kind;
-    put_32(header + 8, (uint32_t)len);
-    put_32(header + 12, crc32c(0, body, len));
-    strbuf_clear(frame);
-    strbuf_reserve(frame, sizeof(header) + len);
-    strbuf_put(frame, header, sizeof(header));
+    if (c->tls)
+        return channel_session_seal(c->tls, body, len, frame);
+    channel_frame_begin(frame, len);
     strbuf_put(frame, body, len);
-    return strbuf_ok(frame) ? PROBER_OK : PROBER_ERR_NOMEM;
+    return channel_frame_end(frame, CHANNEL_PLAIN);
 }
 
 enum prober_error channel_open(struct channel *c, const void *frame, size_t frame_len,
                                const void **body, size_t *body_len)
 {
-    const unsigned char *p = frame;
+    enum channel_kind kind;
+    const void *found;
     size_t len;
+    enum prober_error err;
 
-    if (frame_len < sizeof(magic) + 1 || memcmp(p, magic, sizeof(magic)) != 0)
+    if (c->tls)
+        return channel_session_open(c->tls, frame, frame_len, body, body_len);
+    err = channel_frame_parse(frame, frame_len, &kind, &found, &len);
+    if (err)
+        return err;
+    if (kind == CHANNEL_HANDSHAKE_NEEDED)
+        return PROBER_ERR_STATE;
+    if (kind != CHANNEL_PLAIN)
         return PROBER_ERR_PROTOCOL;
-    if (p[4] > FRAME_VERSION)
-        return PROBER_ERR_VERSION;
-    if (frame_len < CHANNEL_HEADER_LEN || p[4] != FRAME_VERSION || p[5] != c->kind || p[6] || p[7])
-        return PROBER_ERR_PROTOCOL;
-    len = get_32(p + 8);
-    if (len > CHANNEL_BODY_MAX || len != frame_len - CHANNEL_HEADER_LEN ||
-        get_32(p + 12) != crc32c(0, p + CHANNEL_HEADER_LEN, len))
-        return PROBER_ERR_PROTOCOL;
-    *body = p + CHANNEL_HEADER_LEN;
+    *body = found;
     *body_len = len;
     return PROBER_OK;
 }
 
 bool channel_is_authenticated(const struct channel *c)
 {
-    return c->kind != KIND_PLAIN;
+    return channel_peer(c) != NULL;
+}
+
+bool channel_is_secret(const struct channel *c)
+{
+    return channel_is_ready(c);
+}
+
+const struct pki_identity *channel_peer(const struct channel *c)
+{
+    return c->tls ? channel_session_peer(c->tls) : NULL;
 }
 
 void channel_destroy(struct channel *c)
 {
+    if (!c)
+        return;
+    channel_session_destroy(c->tls);
     free(c);
+}
+
+enum prober_error channel_frame_kind(const void *frame, size_t frame_len, enum channel_kind *kind)
+{
+    const void *body;
+    size_t len;
+
+    return channel_frame_parse(frame, frame_len, kind, &body, &len);
+}
+
+enum prober_error channel_handshake_needed(struct strbuf *frame)
+{
+    channel_frame_begin(frame, 0);
+    return channel_frame_end(frame, CHANNEL_HANDSHAKE_NEEDED);
 }

@@ -17,7 +17,7 @@
 #include "common/addr.h"
 #include "common/error.h"
 
-#define LINK_MESSAGE_MAX ((4u << 20) + 64)
+#define LINK_MESSAGE_MAX ((4u << 20) + (16u << 10) + 64) /* a sealed body of the largest size */
 #define LINK_HINT_MAX 64
 /* Calls of one connection that are open at once; a peer that exceeds it is disconnected. An honest
  * one has one, and a second for a moment after it gave up waiting. */
