@@ -96,7 +96,7 @@ ABUSE += [
     no("one timeout covers slow redirects", "timeout",
        "{plain}/redirect?w=250&to={plain}/redirect?w=250&to=/echo",
        timeout="400ms"),
-    no("one timeout covers head and body", "timeout", "{plain}/answer?w=250&m=250", status=200,
+    no("one timeout covers head and body", "timeout", "{plain}/answer?w=50&m=900", status=200,
        timeout="400ms"),
 ]
 

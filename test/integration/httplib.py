@@ -65,6 +65,10 @@ def free_port():
     return port
 
 
+def is_free(port):
+    return not listens(port)(None)
+
+
 def listens(port):
     def is_listening(_):
         with socket.socket() as sock:
@@ -75,12 +79,12 @@ def listens(port):
 class Process:
     """A server that is a program of its own; is_ready(log) tells when it serves."""
 
-    def __init__(self, directory, name, argv, is_ready):
+    def __init__(self, directory, name, argv, is_ready, env=None):
         log = os.path.join(directory, name + ".log")
         with open(log, "ab") as out:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdout=out,
                                             stderr=out,
-                                            stdin=subprocess.DEVNULL, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, start_new_session=True, env=env)
         try:
             lablib.wait_until(lambda: self._is_up(is_ready, log), 20, f"{name} to serve", 0.01)
         except BaseException:
@@ -140,7 +144,8 @@ class World:
     programs are that are tested, is_slow whether they are instrumented."""
 
     def __init__(self, build, is_slow=False):
-        self.agentd, self.is_slow = os.path.join(build, "bin/agentd"), is_slow
+        self.build, self.is_slow = build, is_slow
+        self.agentd = self.program("agentd")
         self.closers = contextlib.ExitStack()
         try:
             self._build()
@@ -207,6 +212,9 @@ class World:
         for name, port in ports.items():
             scheme = "http" if name == "plain" else "https"
             self.urls["nginx" if name == "plain" else "nginx_" + name] = f"{scheme}://127.0.0.1:{port}"
+
+    def program(self, name):
+        return os.path.join(self.build, "bin", name)
 
     def _files(self):
         for name, text in FILES.items():
