@@ -117,6 +117,16 @@ def test_files_of_lists_are_checked_if_they_are_there(build, tmp_path):
     assert f"{tmp_path}/gone.json: JSON, line 2" in done.stderr
 
 
+def test_every_route_is_in_the_reference_of_the_api_with_its_methods_and_role():
+    routes = set(re.findall(r'\{"(/[^"]*)", ([A-Z_| ]+), ROLE_(\w+), \w+\}', read(lablib.ROOT, "serverd", "api.c")))
+    written = re.findall(r"^\| `(/[^`]+)` \| ([A-Z, ]+) \| (\w+) \|", read(lablib.ROOT, "docs", "admin-api.md"),
+                         re.M)
+    assert len(routes) > 8
+    assert {(path, frozenset(methods.split(", ")), role) for path, methods, role in written} == \
+        {(path, frozenset(m.replace("WEB_", "") for m in methods.split(" | ")), role.lower())
+         for path, methods, role in routes}
+
+
 def test_man_pages_are_well_formed():
     for page in sorted(os.listdir(MAN)):
         done = run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", os.path.join(MAN, page))
