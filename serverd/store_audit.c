@@ -17,8 +17,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [BEGIN_ROW] = "INSERT INTO audit VALUES (NULL,?,?,?,?,?,?,NULL)",
     [END_ROW] = "UPDATE audit SET status = ? WHERE id = ?",
     [PRUNE_ROWS] = "DELETE FROM audit WHERE id <= ?",
-    [READ_ROWS] = "SELECT id, at_ns, who, client, method, target, body, status FROM audit"
-                  " WHERE id < ? ORDER BY id DESC LIMIT ?",
+    [READ_ROWS] = ("SELECT id, at_ns, who, client, method, target, body, status FROM audit"
+                   " WHERE id < ? ORDER BY id DESC LIMIT ?"),
 };
 
 struct store_audit {
