@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/array.h"
 
@@ -72,4 +74,23 @@ bool socket_owner(const struct prober_addr *peer, uint16_t peer_port, uint16_t p
         if (find_in(tables[i], &plain, peer_port, port, uid))
             return true;
     return false;
+}
+
+bool socket_is_own_address(const struct prober_addr *addr)
+{
+    struct prober_addr plain = prober_addr_unmap(addr), own = {.family = PROBER_FAMILY_NONE};
+    struct sockaddr_storage sa;
+    socklen_t len = prober_addr_to_sockaddr(&plain, 9, &sa);
+    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    /* Connecting a datagram socket sends nothing, but chooses the address to send from. */
+    if (connect(fd, (const struct sockaddr *)&sa, len) == 0) {
+        len = sizeof(sa);
+        if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+            prober_addr_from_sockaddr((const struct sockaddr *)&sa, &own, NULL);
+    }
+    close(fd);
+    return prober_addr_equal(&own, &plain);
 }

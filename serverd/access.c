@@ -391,11 +391,9 @@ static bool find_way(const struct access_rules *r, const struct access_request *
 /* Nobody listens in on the way: this host, or the HTTPS of a trusted proxy. */
 static bool is_private_way(const struct access_request *q, const struct way *way)
 {
-    uid_t uid;
-
     if (way->forwarded)
         return way->secure;
-    return is_loopback(&q->peer) || socket_owner(&q->peer, q->peer_port, q->own_port, &uid);
+    return is_loopback(&q->peer) || socket_is_own_address(&q->peer);
 }
 
 /* The token of the one Authorization header that is a bearer's; NULL: none. */

@@ -39,7 +39,7 @@ static int begin(void **state)
     if (fd < 0 || write(fd, tokens_text, strlen(tokens_text)) < 0)
         return -1;
     close(fd);
-    fake_socket_owner_known = true;
+    fake_socket_owner_known = fake_socket_owner_own_address = true;
     fake_socket_owner_uid = geteuid();
     return problems_create(&world.problems);
 }
@@ -289,8 +289,8 @@ static void a_token_comes_in_the_clear_from_this_host_alone(void **state)
     (void)state;
     given_rules(true, NULL);
     given_request("10.0.0.2", ROLE_OPERATE, "Host: 10.0.0.1", "Authorization: Bearer " ADMIN, NULL);
-    assert_judged(ACCESS_GRANTED); /* its socket is of this host */
-    fake_socket_owner_known = false;
+    assert_judged(ACCESS_GRANTED); /* the address is this host's */
+    fake_socket_owner_own_address = false;
     assert_judged(ACCESS_PLAIN);
     given_request("10.0.0.2", ROLE_OPERATE, "Host: 10.0.0.1", "Authorization: Bearer " ADMIN,
                   "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: https", NULL);
@@ -343,7 +343,7 @@ static void a_trusted_proxy_is_believed(void **state)
 
     (void)state;
     given_rules(true, FLAGS("-server.http.trusted-proxies", "10.0.0.0/8,2001:db8:1::/48"));
-    fake_socket_owner_known = false;
+    fake_socket_owner_own_address = false;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char text[PROBER_ADDR_TEXT_MAX];
 

@@ -111,6 +111,23 @@ static void connections_over_ipv6_and_mapped_addresses_are_found(void **state)
     assert_int_equal(uid, geteuid());
 }
 
+static void addresses_of_this_host_are_told_from_others(void **state)
+{
+    static const struct {
+        const char *text;
+        bool own;
+    } cases[] = {{"127.0.0.1", true}, {"::ffff:127.0.0.1", true}, {"192.0.2.1", false},
+                 {"2001:db8::1", false}, {"0.0.0.0", false}, {"255.255.255.255", false}};
+    struct prober_addr none = {.family = PROBER_FAMILY_NONE}, addr;
+
+    (void)state;
+    assert_false(socket_is_own_address(&none));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(prober_addr_parse(cases[i].text, &addr), PROBER_OK);
+        assert_int_equal(socket_is_own_address(&addr), cases[i].own);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +135,7 @@ int main(void)
         cmocka_unit_test_teardown(another_users_connection_is_theirs, tear_down),
         cmocka_unit_test_teardown(a_connection_that_its_owner_closed_has_none, tear_down),
         cmocka_unit_test_teardown(connections_over_ipv6_and_mapped_addresses_are_found, tear_down),
+        cmocka_unit_test(addresses_of_this_host_are_told_from_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 bool fake_socket_owner_known;
 uid_t fake_socket_owner_uid;
+bool fake_socket_owner_own_address;
 
 bool socket_owner(const struct prober_addr *peer, uint16_t peer_port, uint16_t port, uid_t *uid)
 {
@@ -12,4 +13,10 @@ bool socket_owner(const struct prober_addr *peer, uint16_t peer_port, uint16_t p
     (void)port;
     *uid = fake_socket_owner_uid;
     return fake_socket_owner_known;
+}
+
+bool socket_is_own_address(const struct prober_addr *addr)
+{
+    (void)addr;
+    return fake_socket_owner_own_address;
 }

@@ -9,5 +9,6 @@
 
 extern bool fake_socket_owner_known; /* false: the socket is not this host's */
 extern uid_t fake_socket_owner_uid;
+extern bool fake_socket_owner_own_address;
 
 #endif
