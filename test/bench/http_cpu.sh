@@ -10,7 +10,8 @@ block=$(http_block)
 for url in "$plain" "$https"; do
     scheme=${url%%:*} ours=() theirs=() rate_ours=() rate_theirs=() failed=0
     for _ in $(seq "${ROUNDS:-5}"); do
-        line=$("$here/probe_with_agent.py" "$1" "$(mktemp -d -p "$dir")" "$url" 4 "$block")
+        read -r -a ports <<<"$(free_ports 3)"
+        line=$("$here/probe_with_agent.py" "$1" "$(mktemp -d -p "$dir")" "$url" 4 "$block" "${ports[@]}")
         ours+=("$(field cpu_us_per_probe "$line")")
         rate_ours+=("$(field per_s "$line")")
         failed=$((failed + $(field failed "$line")))

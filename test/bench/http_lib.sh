@@ -11,12 +11,19 @@ end_http() {
 }
 trap end_http EXIT
 
-# free_ports COUNT: port numbers that nobody listens at
+# free_ports COUNT: port numbers that nobody listens at, below those that connections take
 free_ports() {
     python3 - "$1" <<'PY'
-import socket, sys
-sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(int(sys.argv[1]))]
-print(*[s.getsockname()[1] for s in sockets])
+import random, socket, sys
+ports = []
+while len(ports) < int(sys.argv[1]):
+    port = random.randrange(10000, 30000)
+    try:
+        socket.create_server(('127.0.0.1', port)).close()
+    except OSError:
+        continue
+    ports.append(port)
+print(*ports)
 PY
 }
 # await PORT: until somebody listens there

@@ -2,27 +2,18 @@
 """Lets a whole agentd, with a serverd that gives it the plan, probe URL/0 … URL/999 once every second for
 some seconds, and prints the CPU that its process took for each probe.
 
-  probe_with_agent.py BUILD DIRECTORY URL SECONDS HTTP_BLOCK
+  probe_with_agent.py BUILD DIRECTORY URL SECONDS HTTP_BLOCK PORT PORT PORT
 
-The programs keep what they write in DIRECTORY. HTTP_BLOCK is JSON.
+The programs keep what they write in DIRECTORY, and listen at the ports. HTTP_BLOCK is JSON.
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
-BUILD, DIRECTORY, URL, SECONDS, BLOCK = sys.argv[1:]
-
-
-def free_ports(count):
-    sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+BUILD, DIRECTORY, URL, SECONDS, BLOCK, *PORTS = sys.argv[1:]
 
 
 def cpu_seconds(pid):
@@ -59,7 +50,7 @@ def measure(agent, port):
 
 def main():
     plan = f'{DIRECTORY}/plan.yaml'
-    rpc, admin, web = free_ports(3)
+    rpc, admin, web = PORTS
     with open(plan, 'w') as f:
         f.write(f'prober_configs:\n- prober_type: http\n  region: far\n  http: {BLOCK}\n  targets:\n')
         f.writelines(f'  - {URL}/{i}\n' for i in range(1000))
