@@ -353,7 +353,8 @@ enum prober_error channel_handshake(struct channel *c, const void *frame, size_t
     if (err) {
         s->state = FAILED;
         s->authenticated = false;
-        if (!s->end->is_server)
+        /* What the session was resumed by may be to blame. */
+        if (!s->end->is_server && (err == PROBER_ERR_DENIED || err == PROBER_ERR_PROTOCOL))
             channel_end_keep_session(s->end, NULL);
     }
     said = answer->len - CHANNEL_HEADER_LEN;
