@@ -6,6 +6,7 @@
 #include "agentd/daemon.h"
 #include "agentd/options.h"
 #include "agentd/probe_command.h"
+#include "agentd/task_exec.h"
 #include "agentd/usage.h"
 #include "common/array.h"
 #include "common/version.h"
@@ -16,6 +17,7 @@ static const struct command {
 } commands[] = {
     {"probe", probe_command},
     {"check-config", agent_check},
+    {TASK_EXEC_NAME, task_exec_command},
 };
 
 static int run_agent(int argc, char *const *argv)
