@@ -111,6 +111,10 @@ enum prober_error pki_ca_issue_agent(struct pki_ca *ca, const void *request, siz
                                      const struct prober_id *id, const char *region, int64_t now_s,
                                      int64_t life_s, struct strbuf *certificate,
                                      struct prober_failure *why);
+/* PROBER_OK when the first certificate was issued by this authority, whatever the time.
+ * Errors: PROBER_ERR_STATE: by another, or it was changed; _SYNTAX, _RANGE, _NOMEM. */
+enum prober_error pki_ca_check_issued(struct pki_ca *ca, const char *certificate,
+                                      struct prober_failure *why);
 void pki_ca_close(struct pki_ca *ca); /* NULL is fine */
 
 #endif

@@ -287,6 +287,24 @@ static void a_key_that_is_none_makes_no_request(void **state)
     strbuf_free(&request);
 }
 
+static void an_authority_knows_what_it_issued(void **state)
+{
+    struct given_pki other;
+    struct strbuf changed = STRBUF_INIT;
+    (void)state;
+
+    given_pki_make(&other);
+    assert_int_equal(pki_ca_check_issued(pki.ca, pki.server_certificate.bytes, &why), PROBER_OK);
+    assert_int_equal(pki_ca_check_issued(pki.ca, pki.agent_certificate.bytes, &why), PROBER_OK);
+    assert_int_equal(pki_ca_check_issued(pki.ca, other.server_certificate.bytes, &why),
+                     PROBER_ERR_STATE);
+    strbuf_puts(&changed, pki.agent_certificate.bytes);
+    changed.bytes[changed.len / 2] = changed.bytes[changed.len / 2] == 'A' ? 'B' : 'A';
+    assert_int_not_equal(pki_ca_check_issued(pki.ca, changed.bytes, &why), PROBER_OK);
+    strbuf_free(&changed);
+    given_pki_free(&other);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -322,6 +340,7 @@ int main(void)
         cmocka_unit_test(time_is_judged_with_a_date_for_people),
         cmocka_unit_test(renewal_is_spread_before_two_thirds_of_life),
         cmocka_unit_test(a_key_that_is_none_makes_no_request),
+        cmocka_unit_test(an_authority_knows_what_it_issued),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
