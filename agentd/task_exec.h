@@ -14,8 +14,8 @@
  *
  *            Descriptor 3 is one end of a SOCK_SEQPACKET pair: the agent's shutdown of its end, or
  *            its death, is "stop"; the report goes back through it as one struct task_exec_report.
- *            Descriptors 1 and 2 are the program's; this process keeps no copy of them, so when they
- *            end, the whole tree has.
+ *            Descriptors 1 and 2 are the program's; this process keeps no copy of them, so when
+ *            they end, the whole tree has.
  * Threads    A program of its own, of one thread.
  */
 #ifndef AGENTD_TASK_EXEC_H
