@@ -8,9 +8,11 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/crowd.h"
 #include "common/listen.h"
 #include "common/strbuf.h"
 
@@ -20,6 +22,7 @@
 /* An idle connection holds a thread for this long; clients open another one without notice. */
 #define KEEP_ALIVE_MS "500"
 #define HEADERS_MAX "16384"
+#define THIN_US 100000
 #define REPLY_CHUNK 65536
 #define REPLY_TIMEOUTS 6 /* a reply may take that many times the timeout of a request */
 
@@ -30,6 +33,12 @@ struct web_server {
     void *context;
     web_gate gate; /* NULL: none */
     void *gate_context;
+    unsigned threads, per_peer;
+    bool (*spared)(void *gate_context, const struct prober_addr *peer);
+    atomic_int connections; /* that are served */
+    pthread_t thinner;
+    bool thins; /* the thread runs */
+    atomic_bool closing;
     uint64_t timeout_ns;
     size_t body_max;
     uint16_t port;
@@ -312,6 +321,37 @@ static int on_log(const struct mg_connection *conn, const char *text)
     return 1; /* and write it nowhere */
 }
 
+/* ---- connections ---- */
+
+static int on_open(const struct mg_connection *conn, void **data)
+{
+    struct web_server *s = mg_get_user_data(mg_get_context(conn));
+    (void)data;
+
+    atomic_fetch_add(&s->connections, 1);
+    return 0;
+}
+
+static void on_close(const struct mg_connection *conn)
+{
+    struct web_server *s = mg_get_user_data(mg_get_context(conn));
+
+    atomic_fetch_sub(&s->connections, 1);
+}
+
+static void *thin(void *context)
+{
+    struct web_server *s = context;
+
+    while (!atomic_load(&s->closing)) {
+        if (atomic_load(&s->connections) * 2 > (int)s->threads)
+            atomic_fetch_add(&s->refused[WEB_REFUSED_CROWD],
+                             crowd_thin(s->port, s->per_peer, s->spared, s->gate_context));
+        usleep(THIN_US);
+    }
+    return NULL;
+}
+
 /* ---- opening and closing ---- */
 
 /* Writes the addresses as civetweb wants them, each checked to be free. */
@@ -350,11 +390,20 @@ static enum prober_error find_ports(struct web_server *s, const char *listen, st
     return strbuf_ok(ports) ? PROBER_OK : prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
 }
 
-static enum prober_error start_civetweb(struct web_server *s, const char *ports, unsigned threads,
+static enum prober_error start_thinner(struct web_server *s, struct prober_failure *why)
+{
+    if (s->per_peer == 0)
+        return PROBER_OK;
+    s->thins = pthread_create(&s->thinner, NULL, thin, s) == 0;
+    return s->thins ? PROBER_OK : prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+}
+
+static enum prober_error start_civetweb(struct web_server *s, const char *ports,
                                         struct prober_failure *why)
 {
     const struct mg_callbacks callbacks = {
-        .begin_request = on_request, .http_error = on_error_reply, .log_message = on_log};
+        .begin_request = on_request, .http_error = on_error_reply, .log_message = on_log,
+        .init_connection = on_open, .connection_closed = on_close};
     char thread_count[16], timeout_ms[24];
     const char *options[] = {"listening_ports",
                              ports,
@@ -376,7 +425,7 @@ static enum prober_error start_civetweb(struct web_server *s, const char *ports,
                              "no",
                              NULL};
 
-    snprintf(thread_count, sizeof(thread_count), "%u", threads ? threads : DEFAULT_THREADS);
+    snprintf(thread_count, sizeof(thread_count), "%u", s->threads);
     snprintf(timeout_ms, sizeof(timeout_ms), "%llu",
              (unsigned long long)(s->timeout_ns + 999999) / 1000000);
     s->civetweb = mg_start(&callbacks, s, options);
@@ -401,11 +450,16 @@ enum prober_error web_open(struct web_server **out, const struct web_config *con
     s->context = config->context;
     s->gate = config->gate;
     s->gate_context = config->gate_context;
+    s->threads = config->threads ? config->threads : DEFAULT_THREADS;
+    s->per_peer = config->per_peer > s->threads / 2 ? s->threads / 2 : config->per_peer;
+    s->spared = config->spared;
     s->timeout_ns = config->timeout_ns ? config->timeout_ns : DEFAULT_TIMEOUT_NS;
     s->body_max = config->body_max ? config->body_max : DEFAULT_BODY_MAX;
     err = find_ports(s, config->listen, &ports, why);
     if (!err)
-        err = start_civetweb(s, ports.bytes, config->threads, why);
+        err = start_civetweb(s, ports.bytes, why);
+    if (!err)
+        err = start_thinner(s, why);
     if (err)
         goto out;
     *out = s;
@@ -425,6 +479,9 @@ void web_close(struct web_server *server)
 {
     if (!server)
         return;
+    atomic_store(&server->closing, true);
+    if (server->thins)
+        pthread_join(server->thinner, NULL);
     if (server->civetweb)
         mg_stop(server->civetweb);
     mg_exit_library();

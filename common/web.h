@@ -42,6 +42,10 @@ struct web_config {
     void *context;        /* passed to every handler */
     web_gate gate;        /* NULL: everybody is let in */
     void *gate_context;
+    /* When half of all connections are taken, those of one peer above so many, or above that half, are
+     * ended; 0: they are not. Peers that `spared` names (NULL: none) may have any number. */
+    unsigned per_peer;
+    bool (*spared)(void *gate_context, const struct prober_addr *peer);
 };
 
 /* Opens the server; "localhost" and ":port" listen on both families where they exist and civetweb has
@@ -61,6 +65,7 @@ enum web_refusal {
     WEB_REFUSED_REQUEST, /* no request, or one of too large a head */
     WEB_REFUSED_TIME,    /* it did not come in time */
     WEB_REFUSED_BODY,    /* too large, or of a form that is not taken */
+    WEB_REFUSED_CROWD,   /* a connection more than a peer may have */
     WEB_REFUSAL_COUNT
 };
 /* Adds, for metrics, how many requests there were by status class (index 2: 2xx …), and how many of

@@ -143,6 +143,14 @@ void access_rules_put(struct access_rules *rules)
     free(rules);
 }
 
+bool access_rules_trust(const struct access_rules *rules, const struct prober_addr *peer)
+{
+    for (size_t i = 0; i < rules->proxy_count; i++)
+        if (prober_network_holds(&rules->proxies[i], peer))
+            return true;
+    return false;
+}
+
 size_t access_rules_tokens(const struct access_rules *rules)
 {
     return tokens_count(rules->tokens);
@@ -246,14 +254,6 @@ struct way {
     bool forwarded; /* a trusted proxy says whom it asks for */
     bool secure;    /* and that it was asked by HTTPS */
 };
-
-static bool is_trusted_proxy(const struct access_rules *r, const struct prober_addr *addr)
-{
-    for (size_t i = 0; i < r->proxy_count; i++)
-        if (prober_network_holds(&r->proxies[i], addr))
-            return true;
-    return false;
-}
 
 /* "192.0.2.1", "192.0.2.1:4711", "[2001:db8::1]:4711", "2001:db8::1", in quotes or not. */
 static bool read_hop(const char *text, size_t len, struct prober_addr *out)
@@ -361,7 +361,7 @@ static bool read_x_forwarded(const struct access_rules *r, const struct access_r
         return false;
     do
         way->client = hops[--count];
-    while (count > 0 && is_trusted_proxy(r, &way->client));
+    while (count > 0 && access_rules_trust(r, &way->client));
     way->secure = count_headers(q, "X-Forwarded-Proto", &proto) == 1 &&
                   strcasecmp(blanks_skipped(proto), "https") == 0;
     return true;
@@ -373,7 +373,7 @@ static bool find_way(const struct access_rules *r, const struct access_request *
     const char *value;
 
     *way = (struct way){.client = q->peer};
-    if (!is_trusted_proxy(r, &q->peer))
+    if (!access_rules_trust(r, &q->peer))
         return true;
     if (count_headers(q, "X-Forwarded-For", &value) > 0) {
         way->forwarded = true;

@@ -34,6 +34,8 @@ enum prober_error access_rules_create(struct access_rules **out,
 struct access_rules *access_rules_get(struct access_rules *rules);
 /* NULL is fine. */
 void access_rules_put(struct access_rules *rules);
+/* Whether the peer is a trusted proxy. */
+bool access_rules_trust(const struct access_rules *rules, const struct prober_addr *peer);
 /* How many tokens there are. */
 size_t access_rules_tokens(const struct access_rules *rules);
 

@@ -72,6 +72,15 @@ static struct access_rules *rules_in_force(struct gate *gate)
     return rules;
 }
 
+bool gate_spares(void *context, const struct prober_addr *peer)
+{
+    struct access_rules *rules = rules_in_force(context);
+    bool spares = access_rules_trust(rules, peer);
+
+    access_rules_put(rules);
+    return spares;
+}
+
 /* ---- refusing ---- */
 
 /* At most a line a second, so that nobody can fill the log. */

@@ -26,6 +26,8 @@ enum prober_error gate_create(struct gate **out, struct access_rules *rules,
 /* The web_gate; `context` is the struct gate. web_caller of a request that passed is a const struct
  * access_caller. */
 void gate_serve(struct web_exchange *x, void *context);
+/* Whether the peer is a trusted proxy, which asks for many. `context` is the struct gate. */
+bool gate_spares(void *context, const struct prober_addr *peer);
 /* From now on requests are judged by these. */
 void gate_set_rules(struct gate *gate, struct access_rules *rules);
 /* What was refused, and what was changed. */

@@ -81,10 +81,11 @@ const struct option serverd_options[] = {
     {.name = "server.http.connections.max", .type = OPTION_INT, .offset = AT(http_connections_max),
      .fallback = "128", .group = "Admin API", .argument = "n", .min = 4, .max = 1024,
      .help = "Connections that are served at a time; further ones wait."},
-    {.name = "server.http.requests.per.client", .type = OPTION_INT,
-     .offset = AT(http_requests_per_client), .fallback = "32", .group = "Admin API",
+    {.name = "server.http.connections.per.client", .type = OPTION_INT,
+     .offset = AT(http_connections_per_client), .fallback = "32", .group = "Admin API",
      .argument = "n", .min = 1, .max = 1024,
-     .help = "Requests of one client address that are answered at a time; further ones get 429."},
+     .help = "Connections of one peer, but for trusted proxies, that are served when they grow scarce, "
+             "and requests of one client that are answered at a time."},
 
     {.name = "server.icmp.discovery", .type = OPTION_CHOICE, .offset = AT(discovery),
      .fallback = "dynamic", .group = "Probing", .choices = discovery_names,

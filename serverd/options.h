@@ -34,7 +34,7 @@ struct serverd_settings {
     struct option_list http_hosts, http_trusted_proxies;
     bool http_plain_tokens;
     uint64_t http_body_max, http_timeout_ns;
-    int64_t http_connections_max, http_requests_per_client;
+    int64_t http_connections_max, http_connections_per_client;
 
     int discovery; /* enum serverd_discovery */
     char *probe_file;

@@ -126,7 +126,8 @@ static void write_web_metrics(struct web_server *const *webs, struct metrics_wri
         "HTTP requests that were refused as they came, by what was wrong with them."};
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
     static const char *const reasons[WEB_REFUSAL_COUNT] = {
-        [WEB_REFUSED_REQUEST] = "request", [WEB_REFUSED_TIME] = "time", [WEB_REFUSED_BODY] = "body"};
+        [WEB_REFUSED_REQUEST] = "request", [WEB_REFUSED_TIME] = "time", [WEB_REFUSED_BODY] = "body",
+        [WEB_REFUSED_CROWD] = "crowd"};
     uint64_t counts[6] = {0}, refused[WEB_REFUSAL_COUNT] = {0};
 
     for (size_t i = 0; i < WEB_COUNT; i++)
@@ -271,7 +272,7 @@ static enum prober_error start_gate(struct server *s, struct problems *problems)
     enum prober_error err = access_rules_create(&rules, s->settings, problems);
 
     if (!err)
-        err = gate_create(&gate, rules, s->audit, (size_t)s->settings->http_requests_per_client);
+        err = gate_create(&gate, rules, s->audit, (size_t)s->settings->http_connections_per_client);
     if (err) {
         access_rules_put(rules);
         return err;
@@ -332,6 +333,8 @@ static enum prober_error start_web(struct server *s, const struct server_config 
         .body_max = s->settings->http_body_max,
         .context = &s->api,
         .gate = gate_serve,
+        .per_peer = (unsigned)s->settings->http_connections_per_client,
+        .spared = gate_spares,
     };
     enum prober_error err = start_gate(s, problems);
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 
 import lablib
+import meshlib
 from lablib import wait_until
 
 TARGETS = "prober_configs:\n- {prober_type: icmp, region: dns, targets: [192.0.2.53]}\n"
@@ -74,6 +75,14 @@ class AdminServer(lablib.Mesh):
         """From now on a reload shows."""
         with open(self.probe_file, "a", encoding="utf-8") as file:
             file.write("- {prober_type: icmp, region: ntp, targets: [192.0.2.123]}\n")
+
+    def crowded(self):
+        """How many connections were ended since one peer had too many."""
+        try:
+            page = self.ask("/metrics", timeout=20)[1]
+        except OSError:
+            return 0
+        return meshlib.total(meshlib.parse(page), "prober_server_http_refused_total", reason="crowd")
 
     def rows(self):
         """All that the store holds, but for when agents and servers were last there."""

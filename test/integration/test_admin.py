@@ -328,6 +328,47 @@ def test_slow_and_half_open_clients_end_and_leave_nothing(lab):
     assert server.snapshot() == before
 
 
+# Opens connections without end, and sends a head that has none.
+HOLDER = """
+import select, socket, sys
+held = []
+while True:
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.connect_ex(("10.77.0.1", 6001))
+    held.append(connection)
+    select.select([], [], [], 0.001)
+    for one in (held[-1], *held[:20]):
+        try:
+            one.send(b"GET /-/reload HTTP/1.1\\r\\nHost: 10.77.0.1\\r\\nX-")
+        except OSError:
+            pass
+    if len(held) > 900:
+        for one in held[:20]:
+            one.close()
+        del held[:20]
+"""
+
+
+def test_one_peer_cannot_hold_all_connections(lab):
+    server = AdminServer(lab)
+    before = server.snapshot()
+    script = lab.directory + "/holder.py"
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(HOLDER)
+    holder = lab.spawn("client", ["/usr/bin/python3", script], "holder")
+    wait_until(server.crowded, 30, "the crowd to be thinned")
+    waited = []
+    for _ in range(20):
+        began = time.monotonic()
+        assert server.ask("/metrics", timeout=20)[0] == 200
+        waited.append(time.monotonic() - began)
+    assert holder.alive()
+    holder.kill()
+    assert sorted(waited)[15] < 3, waited
+    assert server.snapshot() == before
+
+
 # ---- behind nginx ----
 
 def make_certificate(directory):
