@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/problems.h"
@@ -29,7 +30,6 @@ struct bench {
     size_t count, at_once, started, ended, succeeded, stuck_started, stuck_ended;
     uint64_t *times[HTTP_PHASE_COUNT]; /* [succeeded] */
     uint64_t late_ns;                  /* the latest that a probe was started */
-    double early_rss_mb;               /* peak, after a tenth of the probes */
     enum http_reason reason;           /* of a probe that failed */
 };
 
@@ -41,13 +41,25 @@ static double peak_rss_mb(void)
     return (double)usage.ru_maxrss / 1024;
 }
 
+/* What is resident now. */
+static double rss_mb(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long size, resident = 0;
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
 static void on_done(void *context, const struct http_result *result)
 {
     struct bench *b = context;
 
     b->ended++;
-    if (b->ended == b->count / 10)
-        b->early_rss_mb = peak_rss_mb();
     if (result->reason) {
         b->reason = result->reason;
         return;
@@ -153,10 +165,10 @@ static void report(struct bench *b, double wall)
     getrusage(RUSAGE_SELF, &usage);
     cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     printf("cpu_us_per_probe %.1f succeeded %zu failed %zu reason %s per_s %.0f stuck_ended %zu "
-           "late_ms %.1f early_rss_mb %.1f rss_mb %.1f",
+           "late_ms %.1f rss_mb %.1f idle_rss_mb %.1f",
            cpu * 1e6 / (double)b->ended, b->succeeded, b->ended - b->succeeded,
            b->reason ? http_reason_text(b->reason) : "none", (double)b->ended / wall,
-           b->stuck_ended, (double)b->late_ns / 1e6, b->early_rss_mb, peak_rss_mb());
+           b->stuck_ended, (double)b->late_ns / 1e6, peak_rss_mb(), rss_mb());
     for (size_t i = 0; i < HTTP_PHASE_COUNT && b->succeeded > 0; i++) {
         qsort(b->times[i], b->succeeded, sizeof(uint64_t), compare);
         printf(" %s_p50_us %.0f %s_p99_us %.0f", http_phase_text((enum http_phase)i),
