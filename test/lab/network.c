@@ -426,7 +426,7 @@ static void answer_error(struct network *n, uint32_t from, uint32_t to, struct p
     uint8_t error[PACKET_ERROR_MAX];
     size_t len;
 
-    if (!path_take_error(p, now_ns))
+    if (path_is_mute(p, hop) || !path_take_error(p, now_ns))
         return;
     len = packet_write_error(error, kind, &router, data, view, p->settings.error_quote);
     if (!len)
@@ -434,6 +434,19 @@ static void answer_error(struct network *n, uint32_t from, uint32_t to, struct p
     p->counters[view->class].errors++;
     n->sink.deliver(n->sink.context, from, NULL, PACKET_ICMP,
                     now_ns + both_ways * hop / (p->settings.hops + 1), error, len);
+}
+
+/* The TTL runs out on the way. */
+static void expire(struct network *n, uint32_t from, uint32_t to, struct path *p,
+                   const uint8_t *data, const struct packet_view *view, uint64_t now_ns)
+{
+    unsigned hop = view->ttl ? view->ttl : 1;
+
+    p->counters[view->class].seen++;
+    if (path_loses_before(p, view->class, hop))
+        return;
+    p->counters[view->class].expired++;
+    answer_error(n, from, to, p, PACKET_TIME_EXCEEDED, hop, data, view, now_ns);
 }
 
 static void deliver(struct network *n, uint32_t to, struct path *p, const struct path_fate *fate,
@@ -469,10 +482,7 @@ void network_forward(struct network *n, uint32_t from, uint8_t *data, size_t len
         return;
     }
     if (view.ttl <= p->settings.hops) {
-        p->counters[view.class].seen++;
-        p->counters[view.class].expired++;
-        answer_error(n, from, to, p, PACKET_TIME_EXCEEDED, view.ttl ? view.ttl : 1, data, &view,
-                     now_ns);
+        expire(n, from, to, p, data, &view, now_ns);
         return;
     }
     fate = path_decide(p, view.class, now_ns);

@@ -15,6 +15,7 @@ static const struct path_settings defaults = {
     .error_rate = 100,
     .error_quote = 8,
     .hops = 1,
+    .mute = CHANCE_ALWAYS,
 };
 
 static const char *const scope_names[] = {"any", "icmp", "request", "reply", "rest"};
@@ -87,6 +88,11 @@ static enum prober_error parse_hops(const char *text, void *field)
     return parse_number(text, 1, PATH_HOPS_MAX, field);
 }
 
+static enum prober_error parse_hop(const char *text, void *field)
+{
+    return parse_number(text, 0, PATH_HOPS_MAX, field);
+}
+
 static void print_delay(const void *field, struct strbuf *out)
 {
     char text[DURATION_TEXT_MAX];
@@ -140,6 +146,9 @@ static const struct setting {
     SETTING("error-rate", "errors a second, 0 to 1000000", parse_rate, print_number, error_rate),
     SETTING("error-quote", "bytes, 8 to 1232", parse_quote, print_number, error_quote),
     SETTING("hops", "1 to 30", parse_hops, print_number, hops),
+    SETTING("loss-hop", "0 to 30", parse_hop, print_number, loss_hop),
+    SETTING("mute-hop", "0 to 30", parse_hop, print_number, mute_hop),
+    SETTING("mute", "a percentage such as 50%", parse_chance, print_chance, mute),
 #undef SETTING
 };
 
@@ -205,6 +214,7 @@ void path_init(struct path *p, uint64_t seed, const char *source, const char *de
     seed = mix_text(mix_text(seed, source), destination);
     for (size_t i = 0; i < PACKET_CLASS_COUNT; i++)
         p->dice[i] = throw_dice(&seed);
+    p->router_dice = throw_dice(&seed);
 }
 
 static bool is_hit(const struct path_settings *s, enum packet_class class)
@@ -279,6 +289,22 @@ struct path_fate path_decide(struct path *p, enum packet_class class, uint64_t n
         return drop;
     }
     return decide_delivery(p, n, dice, now_ns, hit);
+}
+
+bool path_loses_before(struct path *p, enum packet_class class, unsigned hop)
+{
+    const struct path_settings *s = &p->settings;
+
+    if (s->loss_hop == 0 || hop < s->loss_hop || !is_hit(s, class) ||
+        (uint32_t)throw_dice(&p->router_dice) >= s->loss)
+        return false;
+    p->counters[class].lost++;
+    return true;
+}
+
+bool path_is_mute(struct path *p, unsigned hop)
+{
+    return hop == p->settings.mute_hop && (uint32_t)throw_dice(&p->router_dice) < p->settings.mute;
 }
 
 /* A bucket of one second's tokens, kept as the time at which it was empty. */

@@ -43,6 +43,10 @@ struct path_settings {
                              as many */
     uint64_t error_quote; /* bytes that they quote beyond the IPv4 header */
     uint64_t hops;        /* routers on the way, 1..PATH_HOPS_MAX */
+    uint64_t loss_hop;    /* loss happens on the way into this router, also to packets whose TTL runs
+                             out there or later; 0: behind the last one */
+    uint64_t mute_hop;    /* the router that writes fewer errors; 0: none */
+    path_chance mute;     /* of its errors that are not written */
 };
 
 /* X(name, help): what became of packets. Once nothing is under way,
@@ -71,6 +75,7 @@ struct path_counters {
 struct path {
     struct path_settings settings;
     uint64_t dice[PACKET_CLASS_COUNT];
+    uint64_t router_dice;     /* for what befalls packets whose TTL runs out */
     uint64_t last_depart_ns;  /* packets that are not held back keep their order */
     uint64_t error_tokens_ns; /* the rate limit of ICMP errors: when its bucket was empty */
     struct path_counters counters[PACKET_CLASS_COUNT];
@@ -90,6 +95,10 @@ void path_init(struct path *p, uint64_t seed, const char *source, const char *de
 
 /* Throws the dice for a packet that came in at now_ns, and counts. */
 struct path_fate path_decide(struct path *p, enum packet_class class, uint64_t now_ns);
+/* Whether a packet whose TTL runs out at router `hop` is lost before; counts it if so. */
+bool path_loses_before(struct path *p, enum packet_class class, unsigned hop);
+/* Whether router `hop` leaves out the error that it should write now. */
+bool path_is_mute(struct path *p, unsigned hop);
 /* Whether the rate limit allows one more ICMP error at now_ns; takes it if so. */
 bool path_take_error(struct path *p, uint64_t now_ns);
 

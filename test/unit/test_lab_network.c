@@ -177,6 +177,40 @@ static void a_ttl_that_runs_out_is_answered_by_the_router_of_that_hop(void **sta
     network_destroy(n);
 }
 
+static void a_mute_router_does_not_answer(void **state)
+{
+    struct network *n = given_network();
+
+    (void)state;
+    ok(n, "set ra rb hops 3 mute-hop 2");
+    send_echo(n, 0, b1, 2, MS(5000));
+    assert_int_equal(delivered.count, 0);
+    send_echo(n, 0, b1, 1, MS(5000));
+    send_echo(n, 0, b1, 3, MS(5000));
+    assert_int_equal(delivered.count, 2);
+    ok(n, "set ra rb mute 50% error-rate 100000");
+    for (int i = 0; i < 1000; i++)
+        send_echo(n, 0, b1, 2, MS(5000));
+    assert_in_range(delivered.count, 2 + 440, 2 + 560);
+    network_destroy(n);
+}
+
+static void loss_at_a_hop_hits_what_runs_out_there_or_later(void **state)
+{
+    struct network *n = given_network();
+
+    (void)state;
+    ok(n, "set ra rb hops 3 loss-hop 2 loss 100%");
+    send_echo(n, 0, b1, 1, MS(5000));
+    assert_int_equal(delivered.count, 1);
+    send_echo(n, 0, b1, 2, MS(5000));
+    send_echo(n, 0, b1, 3, MS(5000));
+    send_echo(n, 0, b1, 64, MS(5000));
+    assert_int_equal(delivered.count, 1);
+    assert_non_null(strstr(say(n, "stats"), "request.seen=4 request.lost=3 request.expired=1"));
+    network_destroy(n);
+}
+
 static void an_unreachable_path_answers_by_its_last_router(void **state)
 {
     struct network *n = given_network();
@@ -275,6 +309,8 @@ int main(void)
         cmocka_unit_test(settings_said_again_and_again_take_no_more_room),
         cmocka_unit_test(a_bad_set_changes_nothing_of_what_it_said),
         cmocka_unit_test(a_ttl_that_runs_out_is_answered_by_the_router_of_that_hop),
+        cmocka_unit_test(a_mute_router_does_not_answer),
+        cmocka_unit_test(loss_at_a_hop_hits_what_runs_out_there_or_later),
         cmocka_unit_test(an_unreachable_path_answers_by_its_last_router),
         cmocka_unit_test(prefixes_must_not_overlap),
         cmocka_unit_test(a_removed_host_leaves_its_name_and_its_addresses),
