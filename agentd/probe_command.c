@@ -5,6 +5,7 @@
 
 #include "agentd/probe_http.h"
 #include "agentd/probe_icmp.h"
+#include "agentd/probe_trace.h"
 #include "common/array.h"
 
 static const struct {
@@ -14,6 +15,7 @@ static const struct {
 } kinds[] = {
     {"icmp", "ping hosts and print a JSON object for each", probe_icmp_command},
     {"http", "probe URLs and print a JSON object for each", probe_http_command},
+    {"trace", "trace the paths to hosts: loss and round-trip times hop by hop", probe_trace_command},
 };
 
 static void print_usage(FILE *out)

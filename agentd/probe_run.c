@@ -85,21 +85,6 @@ static void end_unprobed(struct run *run, struct probe_target *t, uint32_t unsen
 
 /* ---- names ---- */
 
-static const char *name_error(enum resolver_status status)
-{
-    static const char *const texts[RESOLVER_STATUS_COUNT] = {
-        [RESOLVER_NXDOMAIN] = "the name does not exist (nxdomain)",
-        [RESOLVER_NODATA] = "the name has no address of the wanted family (nodata)",
-        [RESOLVER_TIMEOUT] = "the name was not resolved in time (timeout)",
-        [RESOLVER_SERVFAIL] = "the DNS server failed (servfail)",
-        [RESOLVER_REFUSED] = "no DNS server takes the question (refused)",
-        [RESOLVER_BAD_NAME] = "neither an address nor a host name (bad_name)",
-        [RESOLVER_CANCELLED] = "interrupted",
-    };
-
-    return texts[status];
-}
-
 static void on_name(void *context, const struct resolver_answer *answer)
 {
     const struct target_lookup *l = context;
@@ -110,9 +95,9 @@ static void on_name(void *context, const struct resolver_answer *answer)
     t->resolve_ns = answer->elapsed_ns;
     t->address = answer->address;
     if (answer->status == RESOLVER_CANCELLED)
-        end_unprobed(run, t, 0, name_error(answer->status));
+        end_unprobed(run, t, 0, probe_targets_name_error(answer->status));
     else if (answer->status != RESOLVER_OK)
-        end_unprobed(run, t, run->config->count, name_error(answer->status));
+        end_unprobed(run, t, run->config->count, probe_targets_name_error(answer->status));
     else
         run->to_probe++;
 }

@@ -119,3 +119,18 @@ void probe_targets_free(struct probe_targets *t)
     free(t->text);
     memset(t, 0, sizeof(*t));
 }
+
+const char *probe_targets_name_error(enum resolver_status status)
+{
+    static const char *const texts[RESOLVER_STATUS_COUNT] = {
+        [RESOLVER_NXDOMAIN] = "the name does not exist (nxdomain)",
+        [RESOLVER_NODATA] = "the name has no address of the wanted family (nodata)",
+        [RESOLVER_TIMEOUT] = "the name was not resolved in time (timeout)",
+        [RESOLVER_SERVFAIL] = "the DNS server failed (servfail)",
+        [RESOLVER_REFUSED] = "no DNS server takes the question (refused)",
+        [RESOLVER_BAD_NAME] = "neither an address nor a host name (bad_name)",
+        [RESOLVER_CANCELLED] = "interrupted",
+    };
+
+    return texts[status];
+}

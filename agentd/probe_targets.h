@@ -16,6 +16,7 @@
 
 #include "common/addr.h"
 #include "common/error.h"
+#include "libprober/resolver.h"
 
 #define PROBE_TARGETS_FILE_MAX (64u << 20) /* bytes */
 #define PROBE_TARGETS_MAX 1000000
@@ -46,5 +47,8 @@ enum prober_error probe_targets_read(struct probe_targets *t, const char *path,
 enum prober_error probe_targets_take_text(struct probe_targets *t, const char *name, char *text,
                                           size_t len, struct prober_failure *why);
 void probe_targets_free(struct probe_targets *t);
+
+/* What a lookup without an address is called in a result. */
+const char *probe_targets_name_error(enum resolver_status status);
 
 #endif

@@ -30,3 +30,4 @@ fakes_test_http_trace := dns_server http_server tls_server proxy_server relay re
 fakes_test_target_fetch := http_server
 fakes_test_target_lists := http_server
 fakes_test_access := fake_socket_owner
+fakes_test_trace_engine := fake_trace_socket
