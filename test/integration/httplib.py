@@ -80,7 +80,7 @@ class Process:
     """A server that is a program of its own; is_ready(log) tells when it serves."""
 
     def __init__(self, directory, name, argv, is_ready, env=None):
-        log = os.path.join(directory, name + ".log")
+        log = self.log = os.path.join(directory, name + ".log")
         with open(log, "ab") as out:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdout=out,
                                             stderr=out,
@@ -98,13 +98,14 @@ class Process:
             raise lablib.LabError(f"{self.process.args} ended: {lablib.last_lines(text)}")
         return is_ready(text)
 
-    def close(self):
+    def close(self, seconds=5):
+        """Ends it; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(5)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            return self.process.wait()
 
 
 NGINX = """
