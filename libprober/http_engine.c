@@ -407,7 +407,8 @@ static void expire(struct probe *p, uint64_t now_ns)
         finish(p, HTTP_FAILED_PROXY);
         return;
     }
-    p->result.phases_ns[HTTP_PHASE_RESOLVE] += now_ns - p->lookup_ns;
+    if (now_ns > p->lookup_ns) /* it may have begun since */
+        p->result.phases_ns[HTTP_PHASE_RESOLVE] += now_ns - p->lookup_ns;
     finish(p, HTTP_FAILED_DNS_TIMEOUT);
 }
 

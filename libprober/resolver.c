@@ -59,7 +59,7 @@ struct resolver {
     char *servers;    /* NULL: the system's */
     struct stat conf; /* of resolv.conf when the channels were made */
     uint64_t timeout_ns;
-    uint64_t now_ns;         /* of the call that runs */
+    uint64_t now_ns;         /* the latest that a call gave */
     struct lookups waiting;  /* not asked yet */
     struct lookups flying;   /* asked, by deadline */
     struct lookups answered; /* c-ares still has a question of theirs */
@@ -483,6 +483,12 @@ static bool is_known_at_once(struct resolver *r, const char *name, const int *fa
     return false;
 }
 
+static void pass_time(struct resolver *r, uint64_t now_ns)
+{
+    if (now_ns > r->now_ns)
+        r->now_ns = now_ns;
+}
+
 void resolver_lookup(struct resolver *r, const char *name, enum prober_family preferred,
                      bool strict, uint64_t now_ns, resolver_done done, void *context)
 {
@@ -492,7 +498,7 @@ void resolver_lookup(struct resolver *r, const char *name, enum prober_family pr
     struct resolver_answer a = {0};
     struct lookup *l = NULL;
 
-    r->now_ns = now_ns;
+    pass_time(r, now_ns);
     if (!is_known_at_once(r, name, families, family_count, &a)) {
         a.status = RESOLVER_CANCELLED;
         l = r->closing ? NULL : make_lookup(r, name, families, family_count);
@@ -540,7 +546,7 @@ uint64_t resolver_step(struct resolver *r, uint64_t now_ns)
     struct epoll_event events[EVENTS_AT_ONCE];
     int n = epoll_wait(r->epoll_fd, events, EVENTS_AT_ONCE, 0);
 
-    r->now_ns = now_ns;
+    pass_time(r, now_ns);
     for (int i = 0; i < n; i++) {
         ares_socket_t fd = events[i].data.fd;
         bool readable = events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP);
@@ -550,7 +556,7 @@ uint64_t resolver_step(struct resolver *r, uint64_t now_ns)
     }
     if (n <= 0)
         process(r, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    while (r->flying.first && r->flying.first->deadline_ns <= now_ns)
+    while (r->flying.first && r->flying.first->deadline_ns <= r->now_ns)
         answer_in_time(r->flying.first);
     start_waiting(r);
     return next_call(r);

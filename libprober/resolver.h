@@ -9,6 +9,7 @@
  * Threads    None of its own; one thread owns it. Callbacks run inside resolver_step, and inside
  *            resolver_lookup for what is known at once. A callback may start further lookups, and
  *            must not destroy the resolver.
+ * Time       A time that is earlier than one that was given before is taken for that one.
  * Ownership  Owns its sockets and lookups.
  */
 #ifndef LIBPROBER_RESOLVER_H

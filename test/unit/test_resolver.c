@@ -264,6 +264,17 @@ static void more_lookups_than_may_fly_wait_for_their_turn(void **state)
     assert_int_equal(f->answer.status, RESOLVER_OK);
 }
 
+static void a_lookup_never_takes_less_than_no_time(void **state)
+{
+    struct fixture *f = *state;
+
+    resolver_lookup(f->resolver, "four.test", PROBER_FAMILY_IPV4, true,
+                    clock_monotonic_ns() + 3600 * CLOCK_NS_PER_S, on_answer, f);
+    run_until(f, 1); /* by a clock that is behind */
+    assert_int_equal(f->answer.status, RESOLVER_OK);
+    assert_int_equal(f->answer.elapsed_ns, 0);
+}
+
 static void look_up_again(void *context, const struct resolver_answer *answer)
 {
     struct fixture *f = context;
@@ -326,6 +337,7 @@ int main(void)
         TEST(what_cannot_be_a_name_is_not_asked),
         TEST(the_hosts_file_is_honoured),
         TEST(more_lookups_than_may_fly_wait_for_their_turn),
+        TEST(a_lookup_never_takes_less_than_no_time),
         TEST(destroying_cancels_what_is_open),
         TEST(an_idle_resolver_asks_for_no_call),
 #undef TEST
