@@ -115,7 +115,7 @@ def test_loss_is_what_the_path_loses(pair):
 def test_a_silent_host_fails_with_nulls(pair):
     pair.set("ra", "rb", blackhole="on")
     good, silent = "127.0.0.1", pair.hosts["b"].ipv4
-    results = probe(pair, "-count", "3", "-interval", "10ms", "-timeout", "200ms", good, silent,
+    results = probe(pair, "-count", "3", "-interval", "100ms", "-timeout", "200ms", good, silent,
                     status=1)
     assert results[good][0]["received"] == 3
     result, = results[silent]
@@ -125,7 +125,7 @@ def test_a_silent_host_fails_with_nulls(pair):
 
 def test_a_host_without_a_route_is_unsent_not_lost(pair):
     pair.run("a", ["ip", "route", "add", "unreachable", "192.0.2.0/24"], check=True)
-    result, = probe(pair, "-count", "3", "-interval", "10ms", "192.0.2.1", status=1)["192.0.2.1"]
+    result, = probe(pair, "-count", "3", "-interval", "100ms", "192.0.2.1", status=1)["192.0.2.1"]
     assert (result["sent"], result["unsent"], result["lost"]) == (0, 3, 0)
     assert "route" in result["error"]
 
@@ -134,25 +134,25 @@ def test_a_host_without_a_route_is_unsent_not_lost(pair):
 def test_a_probe_larger_than_the_path_carries_whole_is_answered(pair, address):
     pair.run("a", ["ip", "link", "set", "lo", "mtu", "1500"], check=True)
     for size in (64, 1500, 60000):
-        result, = probe(pair, "-count", "3", "-interval", "10ms", "-size", str(size),
+        result, = probe(pair, "-count", "3", "-interval", "100ms", "-size", str(size),
                         address)[address]
         assert (result["sent"], result["received"], result["unsent"]) == (3, 3, 0), size
 
 
 def test_names_are_resolved(named):
     b = named.hosts["b"]
-    results = probe(named, "-dns", DNS, "-count", "2", "-interval", "10ms", "b.test", "six.test")
+    results = probe(named, "-dns", DNS, "-count", "2", "-interval", "100ms", "b.test", "six.test")
     assert results["b.test"][0]["address"] == b.ipv4
     assert results["b.test"][0]["resolve_seconds"] > 0
     assert results["six.test"][0]["address"] == b.ipv6
-    results = probe(named, "-6", "-dns", DNS, "-count", "2", "-interval", "10ms", "b.test")
+    results = probe(named, "-6", "-dns", DNS, "-count", "2", "-interval", "100ms", "b.test")
     assert results["b.test"][0]["address"] == b.ipv6
 
 
 def test_names_that_do_not_resolve_are_told_with_the_reason(named):
     names = {"nowhere.test": "nxdomain", "broken.test": "servfail", "silent.test": "timeout",
              "no/name": "bad_name"}
-    results = probe(named, "-dns", DNS, "-count", "2", "-interval", "10ms", "b.test", *names,
+    results = probe(named, "-dns", DNS, "-count", "2", "-interval", "100ms", "b.test", *names,
                     status=1)
     assert results["b.test"][0]["received"] == 2
     for name, reason in names.items():
@@ -190,7 +190,7 @@ def test_a_target_given_twice_is_probed_twice(pair):
 def test_a_signal_ends_it_early_with_what_is_known(pair, number):
     address = pair.hosts["b"].ipv4
     argv = pair.hosts["a"].enter + [pair.path("bin/agentd"), "probe", "icmp", "-count", "60000",
-                                    "-interval", "10ms", address]
+                                    "-interval", "100ms", address]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         lablib.wait_until(lambda: pair.stats().get(("b", "a"), {}).get("reply.seen", 0) > 20, 30,
                           "some replies")
