@@ -65,6 +65,10 @@ static const struct {
                      other_options, ARRAY_LEN(other_options)},
     [CLIENT_AGENTS] = {"usage: probermesh agents [flags]\n\nLists the agents that the server knows.\n",
                        other_options, ARRAY_LEN(other_options)},
+    [CLIENT_AUDIT] = {"usage: probermesh audit [flags]\n\n"
+                      "Lists the newest changes: who made them, from where, and what came of them. Needs\n"
+                      "a token of the role admin, or root at the server's host.\n",
+                      other_options, ARRAY_LEN(other_options)},
 };
 
 bool client_options_read(struct client_options *out, enum client_command command, int argc,

@@ -25,7 +25,7 @@ struct client_options {
     bool pairs; /* of status alone */
 };
 
-enum client_command { CLIENT_STATUS, CLIENT_URLS, CLIENT_AGENTS };
+enum client_command { CLIENT_STATUS, CLIENT_URLS, CLIENT_AGENTS, CLIENT_AUDIT };
 
 /* Reads the flags of a command, argv[argc], and PROBERMESH_SERVER and the like. Returns true when the
  * command is to go on; else *status is its exit status (help was printed, or an error). */

@@ -24,6 +24,7 @@ static const struct command {
     {"status", status_command},
     {"urls", urls_command},
     {"agents", agents_command},
+    {"audit", audit_command},
     {"help", help_command},
 };
 

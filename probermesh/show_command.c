@@ -42,6 +42,14 @@ static bool agent_is_well(const struct json *agent)
     return alive;
 }
 
+static bool change_was_made(const struct json *change)
+{
+    uint64_t status = 0;
+
+    json_u64(json_get(change, "status"), &status);
+    return status >= 200 && status < 300;
+}
+
 static const struct page mesh_page = {CLIENT_STATUS, "/api/v1/mesh", "pairs",    "region pairs",
                                       "failed",      pair_is_well,   view_matrix};
 static const struct page pairs_page = {CLIENT_STATUS, "/api/v1/mesh", "pairs",   "region pairs",
@@ -50,6 +58,8 @@ static const struct page urls_page = {CLIENT_URLS, "/api/v1/http",    "urls",   
                                       "failing",   view_url_succeeds, view_urls};
 static const struct page agents_page = {CLIENT_AGENTS, "/api/v1/agents", "agents",   "agents",
                                         "gone",        agent_is_well,    view_agents};
+static const struct page audit_page = {CLIENT_AUDIT, "/api/v1/audit", "records",  "changes",
+                                       "not made",   change_was_made, view_audit};
 
 static void put_heading(const struct page *page, const struct client_options *options,
                         const struct json *answer, struct strbuf *out)
@@ -183,4 +193,9 @@ int urls_command(int argc, char *const *argv)
 int agents_command(int argc, char *const *argv)
 {
     return run(&agents_page, &agents_page, argc, argv);
+}
+
+int audit_command(int argc, char *const *argv)
+{
+    return run(&audit_page, &audit_page, argc, argv);
 }

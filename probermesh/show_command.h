@@ -15,5 +15,7 @@ int status_command(int argc, char *const *argv);
 int urls_command(int argc, char *const *argv);
 /* `probermesh agents`: who is there. */
 int agents_command(int argc, char *const *argv);
+/* `probermesh audit`: who changed what. */
+int audit_command(int argc, char *const *argv);
 
 #endif

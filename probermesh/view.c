@@ -251,8 +251,10 @@ static void add_phase(struct table *table, const struct json *row, const char *k
     add_seconds(table, json_get(row, "phases"), key);
 }
 
-/* Unix seconds, as a day. */
-static void add_day(struct table *table, const struct json *row, const char *key)
+#define DAY_LEN 10
+
+/* Unix seconds, as the first `len` characters of the time in UTC. */
+static void add_time(struct table *table, const struct json *row, const char *key, size_t len)
 {
     char text[CELL_MAX] = "-";
     double value;
@@ -262,9 +264,20 @@ static void add_day(struct table *table, const struct json *row, const char *key
     if (number(row, key, &value) && value > 0 && value < 1e12) {
         at = (time_t)value;
         if (gmtime_r(&at, &tm))
-            strftime(text, sizeof(text), "%Y-%m-%d", &tm);
+            strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%SZ", &tm);
+        text[len] = '\0';
     }
     table_add(table, text, TABLE_PLAIN);
+}
+
+static void add_day(struct table *table, const struct json *row, const char *key)
+{
+    add_time(table, row, key, DAY_LEN);
+}
+
+static void add_second(struct table *table, const struct json *row, const char *key)
+{
+    add_time(table, row, key, CELL_MAX - 1);
 }
 
 /* What agents say of a URL: how many fail, and the reason that most of them give. */
@@ -395,4 +408,18 @@ enum prober_error view_agents(const struct json *answer, struct view_style style
     if (!json_is_array(agents))
         return not_an_answer("agents", why);
     return view_list(agents, columns, ARRAY_LEN(columns), 6, style, out, why);
+}
+
+enum prober_error view_audit(const struct json *answer, struct view_style style, struct strbuf *out,
+                             struct prober_failure *why)
+{
+    static const struct column columns[] = {
+        {"TIME", "time", add_second},   {"WHO", "who", add_text},       {"FROM", "client", add_text},
+        {"METHOD", "method", add_text}, {"TARGET", "target", add_text}, {"STATUS", "status", add_count},
+    };
+    const struct json *records = json_get(answer, "records");
+
+    if (!json_is_array(records))
+        return not_an_answer("changes", why);
+    return view_list(records, columns, ARRAY_LEN(columns), 5, style, out, why);
 }

@@ -39,6 +39,10 @@ bool view_url_succeeds(const struct json *url);
 enum prober_error view_agents(const struct json *answer, struct view_style style, struct strbuf *out,
                               struct prober_failure *why);
 
+/* /api/v1/audit: one line a change. */
+enum prober_error view_audit(const struct json *answer, struct view_style style, struct strbuf *out,
+                             struct prober_failure *why);
+
 #define VIEW_SECONDS_MAX 32
 
 /* Seconds as "153 us", "81.2 ms" or "1.20 s", three digits; returns `out`. */

@@ -84,6 +84,7 @@ def test_the_originals_curl_line_works_at_the_host_and_from_nowhere_else(lab):
 
 # ---- with tokens ----
 
+@pytest.mark.thread
 def test_the_role_of_a_token_says_how_far_it_goes(lab):
     server = AdminServer(lab, "-server.http.read", "token")
     needs = {"/-/healthy": None, "/-/ready": None, "/metrics": "read", "/-/targets": "read",
@@ -350,6 +351,7 @@ while True:
 """
 
 
+@pytest.mark.thread
 def test_one_peer_cannot_hold_all_connections(lab):
     server = AdminServer(lab)
     before = server.snapshot()
@@ -451,5 +453,8 @@ def test_https_by_nginx_with_a_token_works_and_without_it_does_not(lab):
         assert lab.run("client", [*show, "-token", "-"], stdin=file).returncode == 0
     denied = lab.run("client", show)
     assert denied.returncode == 1 and "status 401: this needs a token" in denied.stderr
+    listed = lab.run("server", [lab.path("bin/probermesh"), "audit"],
+                     env={**os.environ, "PROBERMESH_TOKEN": TOKENS["boss"][1]})
+    assert listed.returncode == 0 and listed.stdout.count(RELOAD) == 2 and client in listed.stdout
     plain = lab.run("client", [*show[:3], "http://10.77.0.1", "-token", "@" + secret])
     assert plain.returncode == 1 and "not sent over plain HTTP" in plain.stderr

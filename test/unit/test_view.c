@@ -159,6 +159,19 @@ static void agents_are_listed_with_their_state(void **state)
                  "us      gone   -                 -        -          -             -\n");
 }
 
+static void changes_are_listed_with_who_made_them(void **state)
+{
+    (void)state;
+    expect_print(view_audit,
+                 "{\"records\":[{\"id\":2,\"time\":1700000000.5,\"who\":\"token:ci\","
+                 "\"client\":\"10.0.0.1\",\"method\":\"POST\",\"target\":\"/-/reload\","
+                 "\"body\":\"\",\"status\":200},{\"who\":\"uid:0\",\"status\":null}]}",
+                 (struct view_style){0, false},
+                 "TIME                  WHO       FROM      METHOD  TARGET     STATUS\n"
+                 "2023-11-14 22:13:20Z  token:ci  10.0.0.1  POST    /-/reload     200\n"
+                 "-                     uid:0     -         -       -               -\n");
+}
+
 static void urls_are_listed_with_what_most_agents_say(void **state)
 {
     static const char answer[] =
@@ -239,6 +252,7 @@ int main(void)
         cmocka_unit_test(no_pairs_yet_is_said_in_words),
         cmocka_unit_test(pairs_are_listed_with_their_numbers),
         cmocka_unit_test(agents_are_listed_with_their_state),
+        cmocka_unit_test(changes_are_listed_with_who_made_them),
         cmocka_unit_test(urls_are_listed_with_what_most_agents_say),
         cmocka_unit_test(no_urls_is_said_in_words),
         cmocka_unit_test(an_answer_of_another_shape_is_refused),
