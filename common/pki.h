@@ -75,6 +75,11 @@ enum prober_error pki_make_key(struct strbuf *key);
  * Errors: PROBER_ERR_STATE: it is of another; _SYNTAX, _RANGE, _NOMEM. */
 enum prober_error pki_check_key(const char *certificate, const char *key,
                                 struct prober_failure *why);
+/* PROBER_OK when the certificate (the first one) was issued by one of the authorities in `ca` (PEM),
+ * whatever the time. Errors: PROBER_ERR_STATE: by another, or it was changed; _SYNTAX, _RANGE,
+ * _NOMEM. */
+enum prober_error pki_check_issued(const char *ca, const char *certificate,
+                                   struct prober_failure *why);
 /* Replaces *request by a request for a certificate (PKCS #10, DER), signed by `key` (PEM, P-256).
  * Errors: PROBER_ERR_SYNTAX (no such key), _NOMEM, _IO. */
 enum prober_error pki_make_request(const char *key, struct strbuf *request,
@@ -111,10 +116,6 @@ enum prober_error pki_ca_issue_agent(struct pki_ca *ca, const void *request, siz
                                      const struct prober_id *id, const char *region, int64_t now_s,
                                      int64_t life_s, struct strbuf *certificate,
                                      struct prober_failure *why);
-/* PROBER_OK when the first certificate was issued by this authority, whatever the time.
- * Errors: PROBER_ERR_STATE: by another, or it was changed; _SYNTAX, _RANGE, _NOMEM. */
-enum prober_error pki_ca_check_issued(struct pki_ca *ca, const char *certificate,
-                                      struct prober_failure *why);
 void pki_ca_close(struct pki_ca *ca); /* NULL is fine */
 
 #endif

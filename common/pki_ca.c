@@ -250,33 +250,6 @@ const struct pki_identity *pki_ca_identity(const struct pki_ca *ca)
     return &ca->identity;
 }
 
-static int forget_time(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
-{
-    (void)context;
-    (void)certificate;
-    (void)depth;
-    *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
-    return 0;
-}
-
-enum prober_error pki_ca_check_issued(struct pki_ca *ca, const char *certificate,
-                                      struct prober_failure *why)
-{
-    mbedtls_x509_crt chain;
-    uint32_t flags;
-    enum prober_error err;
-
-    mbedtls_x509_crt_init(&chain);
-    err = pki_x509_read_certificates(&chain, certificate, strlen(certificate), why);
-    if (!err && mbedtls_x509_crt_verify_with_profile(&chain, &ca->certificate, NULL,
-                                                     &mbedtls_x509_crt_profile_next, NULL, &flags,
-                                                     forget_time, NULL))
-        err =
-            prober_fail(why, PROBER_ERR_STATE, "the certificate was not issued by this authority");
-    mbedtls_x509_crt_free(&chain);
-    return err;
-}
-
 void pki_ca_close(struct pki_ca *ca)
 {
     if (!ca)

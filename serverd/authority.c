@@ -268,7 +268,7 @@ static enum prober_error open_own_server(struct authority *a, int64_t now_s,
     if (read_secret(path, &a->key, NULL) == PROBER_OK) {
         strbuf_put(&a->certificate, a->key.bytes, a->key.len);
         if (strbuf_ok(&a->certificate) && check_server(a, now_s, NULL) == PROBER_OK &&
-            pki_ca_check_issued(a->ca, a->certificate.bytes, NULL) == PROBER_OK &&
+            pki_check_issued(a->ca_text.bytes, a->certificate.bytes, NULL) == PROBER_OK &&
             now_s < pki_renewal_s(&a->server_identity, 0))
             return PROBER_OK;
     }

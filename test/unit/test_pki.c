@@ -294,13 +294,17 @@ static void an_authority_knows_what_it_issued(void **state)
     (void)state;
 
     given_pki_make(&other);
-    assert_int_equal(pki_ca_check_issued(pki.ca, pki.server_certificate.bytes, &why), PROBER_OK);
-    assert_int_equal(pki_ca_check_issued(pki.ca, pki.agent_certificate.bytes, &why), PROBER_OK);
-    assert_int_equal(pki_ca_check_issued(pki.ca, other.server_certificate.bytes, &why),
-                     PROBER_ERR_STATE);
+    assert_int_equal(pki_check_issued(pki.ca_certificate.bytes, pki.server_certificate.bytes, &why),
+                     PROBER_OK);
+    assert_int_equal(pki_check_issued(pki.ca_certificate.bytes, pki.agent_certificate.bytes, &why),
+                     PROBER_OK);
+    assert_int_equal(
+        pki_check_issued(pki.ca_certificate.bytes, other.server_certificate.bytes, &why),
+        PROBER_ERR_STATE);
     strbuf_puts(&changed, pki.agent_certificate.bytes);
     changed.bytes[changed.len / 2] = changed.bytes[changed.len / 2] == 'A' ? 'B' : 'A';
-    assert_int_not_equal(pki_ca_check_issued(pki.ca, changed.bytes, &why), PROBER_OK);
+    assert_int_not_equal(pki_check_issued(pki.ca_certificate.bytes, changed.bytes, &why),
+                         PROBER_OK);
     strbuf_free(&changed);
     given_pki_free(&other);
 }
