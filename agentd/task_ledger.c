@@ -1,7 +1,6 @@
 #include "agentd/task_ledger.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +64,7 @@ static bool read_entries(struct task_ledger *l, char *text, size_t len)
         if (l->count == TASK_LEDGER_MAX || !read_entry(line, &l->entries[l->count]) ||
             task_ledger_find(l, l->entries[l->count].id))
             return false;
-        l->count++;
+        l->entries[l->count++].former = true;
     }
     return false;
 }

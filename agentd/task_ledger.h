@@ -7,11 +7,12 @@
  *            them are younger, no further task begins.
  * Threads    One thread at a time.
  * Ownership  Owns the file, which it replaces whole (file_replace): a crash leaves the one before
- *            or the one after. One ledger per file at a time; the agent's state directory is locked.
+ *            or the one after. One ledger per file at a time: the agent locks its state directory.
  */
 #ifndef AGENTD_TASK_LEDGER_H
 #define AGENTD_TASK_LEDGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,11 +33,12 @@ struct task_ledger_entry {
     char id[TASK_ID_MAX];
     enum task_ledger_state state;
     uint64_t began_ns; /* wall clock, as are all times here */
+    bool former;       /* it was in the file when that was opened */
 };
 
 /* Reads the file at `path`, if there is one. max: entries, 1..TASK_LEDGER_MAX.
  * Errors: PROBER_ERR_SYNTAX (the file is damaged: what ran cannot be known), PROBER_ERR_IO,
- * PROBER_ERR_DENIED, PROBER_ERR_NOMEM, PROBER_ERR_RANGE; with a sentence in *why and *out untouched.
+ * PROBER_ERR_DENIED, PROBER_ERR_NOMEM, PROBER_ERR_RANGE; with a sentence in *why, *out untouched.
  */
 enum prober_error task_ledger_open(struct task_ledger **out, const char *path, size_t max,
                                    uint64_t keep_ns, struct prober_failure *why);

@@ -64,6 +64,7 @@ static void a_task_begins_once(void **state)
     assert_int_equal(task_ledger_end(ledger, "t-1", &why), PROBER_OK);
     assert_int_equal(task_ledger_begin(ledger, "t-1", NOW + HOUR, &why), PROBER_ERR_EXISTS);
     assert_state("t-1", TASK_LEDGER_ENDED);
+    assert_false(task_ledger_find(ledger, "t-1")->former);
     assert_int_equal(task_ledger_count(ledger), 1);
 }
 
@@ -85,6 +86,8 @@ static void a_crash_interrupts_what_ran_and_it_never_begins_again(void **state)
     assert_state("ran", TASK_LEDGER_INTERRUPTED);
     assert_string_equal(task_ledger_at(ledger, 0)->id, "ran");
     assert_int_equal(task_ledger_at(ledger, 0)->began_ns, NOW);
+    assert_true(task_ledger_at(ledger, 0)->former);
+    assert_int_equal(task_ledger_begin(ledger, "latest", NOW, &why), PROBER_ERR_FULL);
     assert_int_equal(task_ledger_end(ledger, "ran", &why), PROBER_OK);
     dies_and_comes_back(3);
     assert_state("ran", TASK_LEDGER_ENDED);

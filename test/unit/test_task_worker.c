@@ -1,0 +1,420 @@
+#include "test/unit/unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agentd/task_worker.h"
+#include "common/array.h"
+#include "given_files.h"
+#include "given_task.h"
+
+#define SECONDS(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
+#define RESULTS_MAX 64
+
+/* ---- the programs: ping writes its arguments, ss writes without end ---- */
+
+static struct given_files files;
+static char directories[64];
+static struct task_settings settings;
+static struct task_ledger *ledger;
+static struct policy *policy;
+static struct task_worker *worker;
+static struct prober_failure why;
+
+/* ---- results, as they come ---- */
+
+struct told {
+    char id[TASK_ID_MAX];
+    enum task_fate fate;
+    enum prober_error error;
+    enum task_end end;
+    char text[256], notes[512], out[512];
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    size_t count;
+    struct told items[RESULTS_MAX];
+} results = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+
+static void take_result(void *context, const struct task_result *r)
+{
+    struct told *t;
+    struct strbuf out = STRBUF_INIT;
+
+    (void)context;
+    pthread_mutex_lock(&results.lock);
+    assert_true(results.count < RESULTS_MAX);
+    t = &results.items[results.count++];
+    memset(t, 0, sizeof(*t));
+    snprintf(t->id, sizeof(t->id), "%s", r->id);
+    snprintf(t->text, sizeof(t->text), "%s", r->text);
+    snprintf(t->notes, sizeof(t->notes), "%s", r->notes);
+    t->fate = r->fate;
+    t->error = r->error;
+    if (r->outcome) {
+        task_output_write(&r->outcome->out, &out);
+        snprintf(t->out, sizeof(t->out), "%.*s", (int)out.len, out.bytes ? out.bytes : "");
+        t->end = r->outcome->end;
+    }
+    strbuf_free(&out);
+    pthread_cond_broadcast(&results.came);
+    pthread_mutex_unlock(&results.lock);
+}
+
+/* The result of an id, waited for. */
+static struct told result_of(const char *id)
+{
+    struct told found = {0};
+
+    pthread_mutex_lock(&results.lock);
+    for (;;) {
+        for (size_t i = 0; i < results.count; i++)
+            if (strcmp(results.items[i].id, id) == 0)
+                found = results.items[i];
+        if (found.id[0])
+            break;
+        pthread_cond_wait(&results.came, &results.lock);
+    }
+    pthread_mutex_unlock(&results.lock);
+    return found;
+}
+
+static void forget_results(void)
+{
+    pthread_mutex_lock(&results.lock);
+    results.count = 0;
+    pthread_mutex_unlock(&results.lock);
+}
+
+static size_t results_count(void)
+{
+    size_t count;
+
+    pthread_mutex_lock(&results.lock);
+    count = results.count;
+    pthread_mutex_unlock(&results.lock);
+    return count;
+}
+
+/* ---- givens ---- */
+
+static void opens(void)
+{
+    assert_int_equal(
+        task_ledger_open(&ledger, given_path(&files, "tasks"), 100, SECONDS(3600), &why),
+        PROBER_OK);
+    if (task_worker_create(&worker, &settings, ledger, policy, take_result, NULL, &why))
+        fail_msg("%s", why.text);
+}
+
+static void closes(void)
+{
+    task_worker_destroy(worker);
+    task_ledger_close(ledger);
+    worker = NULL;
+    ledger = NULL;
+}
+
+static int given_worker(void **state)
+{
+    const char *denied[] = {"192.0.2.0/24"};
+    const struct option_list none = {NULL, 0}, deny = {(char **)denied, 1};
+
+    (void)state;
+    given_dir(&files);
+    assert_int_equal(symlink("/bin/echo", given_path(&files, "ping")), 0);
+    assert_int_equal(symlink("/usr/bin/yes", given_path(&files, "ss")), 0);
+    snprintf(directories, sizeof(directories), "%s", files.dir);
+    assert_int_equal(policy_create(&policy, &none, &deny, NULL), PROBER_OK);
+    settings = (struct task_settings){
+        .terms = {TASK_POLICY_ALLOWLIST, true, SECONDS(60)},
+        .grace_ns = SECONDS(1) / 10,
+        .output_max = 256,
+        .output_stop = UINT64_MAX,
+        .running_max = 2,
+        .waiting_max = 4,
+        .per_minute = 600,
+        .burst = 60,
+        .servers = "127.0.0.1:1",
+        .directories = directories,
+    };
+    forget_results();
+    opens();
+    return 0;
+}
+
+static int no_worker(void **state)
+{
+    (void)state;
+    closes();
+    policy_put(policy);
+    given_dir_ends(&files);
+    return 0;
+}
+
+static void orders(const char *id, const char *line)
+{
+    if (task_worker_submit(worker, id, line, strlen(line), &why))
+        fail_msg("%s", why.text);
+}
+
+/* ---- the tests ---- */
+
+static void a_command_runs_and_its_result_is_told_with_its_notes(void **state)
+{
+    struct told t;
+
+    (void)state;
+    orders("a", "ping -i 0 ::1");
+    t = result_of("a");
+    assert_int_equal(t.fate, TASK_RAN);
+    assert_int_equal(t.end, TASK_END_EXITED);
+    assert_string_equal(t.out, "-c 5 -i 0.2 -w 58 ::1\n");
+    assert_non_null(strstr(t.notes, "ping: -i 0 is below"));
+}
+
+static void a_name_is_looked_up_and_the_address_is_given_to_the_program(void **state)
+{
+    struct told t;
+
+    (void)state;
+    orders("a", "ping -4 -c 1 localhost");
+    t = result_of("a");
+    assert_int_equal(t.fate, TASK_RAN);
+    assert_string_equal(t.out, "-4 -c 1 -i 1 -w 58 127.0.0.1\n");
+    assert_non_null(strstr(t.notes, "ping: localhost is 127.0.0.1\n"));
+}
+
+static void what_may_not_run_is_refused_with_a_sentence(void **state)
+{
+    static const struct {
+        const char *id, *line, *text;
+        enum prober_error error;
+    } cases[] = {
+        {"grammar", "ping -f ::1", "option '-f' is not allowed", PROBER_ERR_DENIED},
+        {"shell", "ping ::1; id", "without a shell", PROBER_ERR_SYNTAX},
+        {"network", "ping 192.0.2.1", "may not send to 192.0.2.1", PROBER_ERR_DENIED},
+        {"name", "ping no.such.invalid", "cannot look no.such.invalid up", PROBER_ERR_NOT_FOUND},
+        {"missing", "mtr ::1", "mtr is not installed", PROBER_ERR_NOT_FOUND},
+        {"../x", "ping ::1", "is no id of a task", PROBER_ERR_SYNTAX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct told t;
+
+        orders(cases[i].id, cases[i].line);
+        t = result_of(cases[i].id);
+        assert_int_equal(t.fate, TASK_REFUSED);
+        if (!strstr(t.text, cases[i].text))
+            fail_msg("%s: %s", cases[i].id, t.text);
+        assert_int_equal(t.error, cases[i].error);
+    }
+    closes();
+    opens();
+    assert_int_equal(task_ledger_count(ledger), 0);
+}
+
+static void an_order_given_twice_runs_once(void **state)
+{
+    (void)state;
+    orders("endless", "ss");
+    orders("endless", "ss");
+    orders("a", "ping ::1");
+    result_of("a");
+    orders("a", "ping ::1");
+    orders("b", "ping ::1");
+    result_of("b");
+    assert_int_equal(results_count(), 2);
+    assert_int_equal(task_worker_cancel(worker, "endless"), PROBER_OK);
+    assert_int_equal(result_of("endless").end, TASK_END_CANCELLED);
+}
+
+static void what_waits_can_be_cancelled_and_what_does_not_exist_too(void **state)
+{
+    (void)state;
+    orders("one", "ss");
+    orders("two", "ss");
+    orders("three", "ping ::1");
+    orders("four", "ping ::1");
+    assert_int_equal(task_worker_cancel(worker, "unknown"), PROBER_OK);
+    assert_int_equal(task_worker_cancel(worker, "three"), PROBER_OK);
+    assert_int_equal(result_of("three").fate, TASK_REFUSED);
+    assert_int_equal(results_count(), 1); /* four waits for its turn */
+    assert_int_equal(task_worker_cancel(worker, "one"), PROBER_OK);
+    assert_int_equal(result_of("one").end, TASK_END_CANCELLED);
+    assert_int_equal(result_of("four").end, TASK_END_EXITED);
+    assert_int_equal(task_worker_cancel(worker, "two"), PROBER_OK);
+    assert_int_equal(result_of("two").end, TASK_END_CANCELLED);
+}
+
+static void more_than_can_wait_are_refused(void **state)
+{
+    char id[8];
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof(id), "t%d", i);
+        orders(id, "ss");
+    }
+    assert_int_equal(task_worker_submit(worker, "more", "ss", 2, &why), PROBER_ERR_FULL);
+    assert_int_equal(task_worker_cancel(worker, "t5"), PROBER_OK);
+    result_of("t5");
+    orders("more", "ss");
+}
+
+static void more_than_so_many_a_minute_are_refused(void **state)
+{
+    (void)state;
+    closes();
+    settings.per_minute = 1;
+    settings.burst = 2;
+    opens();
+    orders("a", "ping ::1");
+    result_of("a");
+    orders("b", "ping ::1");
+    result_of("b");
+    assert_int_equal(task_worker_submit(worker, "c", "ss", 2, &why), PROBER_ERR_FULL);
+    assert_non_null(strstr(why.text, "1 tasks a minute"));
+}
+
+static void output_without_end_stops_a_task(void **state)
+{
+    (void)state;
+    closes();
+    settings.output_stop = 1 << 20;
+    opens();
+    orders("a", "ss");
+    assert_int_equal(result_of("a").end, TASK_END_OVERFLOWED);
+}
+
+static void at_its_deadline_a_task_ends(void **state)
+{
+    (void)state;
+    closes();
+    settings.terms.deadline_ns = SECONDS(1) / 5;
+    opens();
+    orders("a", "ss");
+    assert_int_equal(result_of("a").end, TASK_END_TIMED_OUT);
+}
+
+static void a_stopped_worker_ends_what_runs_and_takes_nothing_more(void **state)
+{
+    (void)state;
+    orders("runs", "ss");
+    orders("too", "ss");
+    orders("waits", "ping ::1");
+    orders("cancelled", "ping ::1");
+    assert_int_equal(task_worker_cancel(worker, "cancelled"), PROBER_OK);
+    result_of("cancelled"); /* so the others were taken up before it */
+    task_worker_stop(worker);
+    assert_int_equal(results_count(), 3);
+    assert_int_equal(result_of("runs").end, TASK_END_CANCELLED);
+    assert_int_equal(result_of("too").end, TASK_END_CANCELLED);
+    assert_int_equal(task_worker_submit(worker, "x", "ss", 2, &why), PROBER_ERR_CLOSED);
+    assert_int_equal(task_worker_cancel(worker, "x"), PROBER_ERR_CLOSED);
+    closes();
+    opens();
+    orders("waits", "ping ::1");
+    assert_int_equal(result_of("waits").fate, TASK_RAN);
+}
+
+static void after_a_crash_nothing_runs_a_second_time(void **state)
+{
+    struct told t;
+
+    (void)state;
+    orders("ended", "ping ::1");
+    result_of("ended");
+    closes();
+    /* One that was begun by a process that is no more. */
+    assert_int_equal(task_ledger_open(&ledger, given_path(&files, "tasks"), 100, 1, &why),
+                     PROBER_OK);
+    assert_int_equal(task_ledger_begin(ledger, "crashed", clock_realtime_ns(), &why), PROBER_OK);
+    task_ledger_close(ledger);
+    opens();
+    orders("crashed", "ping ::1");
+    t = result_of("crashed");
+    assert_int_equal(t.fate, TASK_INTERRUPTED);
+    assert_string_equal(t.out, "");
+    forget_results();
+    orders("ended", "ping ::1");
+    assert_int_equal(result_of("ended").fate, TASK_RAN_BEFORE);
+}
+
+static void when_nothing_can_be_noted_nothing_runs(void **state)
+{
+    struct told t;
+
+    (void)state;
+    assert_int_equal(mkdir(given_path(&files, "tasks"), 0700), 0); /* in the place of the file */
+    orders("a", "ping ::1");
+    t = result_of("a");
+    assert_int_equal(t.fate, TASK_REFUSED);
+    assert_non_null(strstr(t.text, "cannot replace"));
+    assert_int_equal(rmdir(given_path(&files, "tasks")), 0);
+    forget_results();
+    orders("a", "ping ::1");
+    assert_int_equal(result_of("a").fate, TASK_RAN);
+}
+
+static void another_policy_holds_from_the_next_task_on(void **state)
+{
+    const struct option_list none = {NULL, 0};
+    struct policy *open_policy = NULL;
+
+    (void)state;
+    orders("a", "ping 192.0.2.1");
+    assert_int_equal(result_of("a").fate, TASK_REFUSED);
+    assert_int_equal(policy_create(&open_policy, &none, &none, NULL), PROBER_OK);
+    task_worker_set_policy(worker, open_policy);
+    policy_put(open_policy);
+    orders("b", "ping 192.0.2.1");
+    assert_int_equal(result_of("b").fate, TASK_RAN);
+}
+
+static void settings_out_of_range_make_no_worker(void **state)
+{
+    struct task_worker *none = NULL;
+    struct task_settings s = settings;
+
+    (void)state;
+    s.running_max = 0;
+    assert_int_equal(task_worker_create(&none, &s, ledger, policy, take_result, NULL, &why),
+                     PROBER_ERR_RANGE);
+    s = settings;
+    s.servers = "nonsense";
+    assert_true(task_worker_create(&none, &s, ledger, policy, take_result, NULL, &why) !=
+                PROBER_OK);
+    assert_null(none);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, given_worker, no_worker)
+    const struct CMUnitTest tests[] = {
+        TEST(a_command_runs_and_its_result_is_told_with_its_notes),
+        TEST(a_name_is_looked_up_and_the_address_is_given_to_the_program),
+        TEST(what_may_not_run_is_refused_with_a_sentence),
+        TEST(an_order_given_twice_runs_once),
+        TEST(what_waits_can_be_cancelled_and_what_does_not_exist_too),
+        TEST(more_than_can_wait_are_refused),
+        TEST(more_than_so_many_a_minute_are_refused),
+        TEST(output_without_end_stops_a_task),
+        TEST(at_its_deadline_a_task_ends),
+        TEST(a_stopped_worker_ends_what_runs_and_takes_nothing_more),
+        TEST(after_a_crash_nothing_runs_a_second_time),
+        TEST(when_nothing_can_be_noted_nothing_runs),
+        TEST(another_policy_holds_from_the_next_task_on),
+        TEST(settings_out_of_range_make_no_worker),
+    };
+    int status;
+
+    if (given_task_exec(argc, argv, &status))
+        return status;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
