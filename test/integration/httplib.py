@@ -363,7 +363,9 @@ def verify(outcome, case, world):
     """The outcome is what the case expects."""
     assert outcome.object, outcome
     assert outcome.status == (0 if case.expected["success"] else 1), outcome
-    assert set(outcome.object["phases"]) == {"resolve", "connect", "tls", "processing", "transfer"}
+    phases = outcome.object["phases"]
+    assert set(phases) == {"resolve", "connect", "tls", "processing", "transfer"}
+    assert sum(filter(None, phases.values())) <= outcome.object["duration"] + 0.001, outcome
     check(outcome.object, case.expected, world)
 
 

@@ -87,6 +87,7 @@ def test_every_case_is_the_same_by_way_of_server_and_agent(world):
     finally:
         ended = daemons.close()
     assert ended == [0, 0]
+    assert meshlib.total(last["metrics"], "prober_server_reports_total", outcome="invalid") == 0
     failed, statuses = (found(last["metrics"], f"prober_http_{name}") for name in ("failed", "status_code"))
     wrong = []
     for case, url in urls.items():
