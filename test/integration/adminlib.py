@@ -84,6 +84,11 @@ class AdminServer(lablib.Mesh):
             return 0
         return meshlib.total(meshlib.parse(page), "prober_server_http_refused_total", reason="crowd")
 
+    def refused(self):
+        """How many requests were answered with a status of 4xx."""
+        page = self.ask("/metrics", headers=bearer("boss"))[1]
+        return meshlib.total(meshlib.parse(page), "prober_server_http_requests_total", **{"class": "4xx"})
+
     def rows(self):
         """All that the store holds, but for when agents and servers were last there."""
         with sqlite3.connect(f"file:{self._state('server')}/server.db?mode=ro", uri=True) as db:

@@ -171,6 +171,11 @@ def test_a_faulty_token_file_keeps_the_server_from_starting(lab, lines, mode, sa
     assert ended.wait(20) == 1
     assert says in ended.log()
     assert "0123456789abcdef" not in ended.log()
+    settings = lab.directory + "/serverd.yaml"
+    with open(settings, "w", encoding="utf-8") as file:
+        file.write(f"server.http.tokens: {server.token_file}\n")
+    checked = lab.run("server", [lab.path("bin/serverd"), "check-config", settings])
+    assert checked.returncode == 1 and says in checked.stderr
 
 
 def test_a_change_outlives_the_server_that_made_it(lab):
@@ -289,10 +294,13 @@ def test_an_attack_is_refused_and_changes_nothing(lab, kind):
     server.change_on_disk()
     before = server.snapshot()
     host, address, requests = ATTACKS[kind]
-    for request in requests:
-        status = server.raw(request, host, address)
+    refused = server.refused()
+    statuses = [server.raw(request, host, address) for request in requests]
+    for request, status in zip(requests, statuses):
         assert status is None or 400 <= status < 500 or status in (501, 505), request[:200]
     assert server.snapshot() == before
+    told = sum(status is not None and status < 500 for status in statuses)
+    wait_until(lambda: server.refused() >= refused + told, 10, "what was refused to be counted")
     assert server.ask(RELOAD, headers=bearer("ops"))[0] == 200
 
 
