@@ -117,7 +117,8 @@ enum prober_error task_landlock_apply(bool wide, struct prober_failure *why)
 
     if (version < 1)
         return prober_fail(why, PROBER_ERR_UNSUPPORTED,
-                           "this kernel has no Landlock, or it is switched off");
+                           errno == EPERM ? "a filter of system calls forbids Landlock"
+                                          : "this kernel has no Landlock, or it is switched off");
     all = everything(version);
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
     if (ruleset < 0)

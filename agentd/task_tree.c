@@ -15,6 +15,7 @@
 #include "common/clock.h"
 
 #define PROCESSES_MAX 65536
+#define CHILDREN_MAX 4096
 #define ROUNDS_MAX 64
 
 struct process {
@@ -79,38 +80,64 @@ static void read_all(struct processes *all)
     closedir(dir);
 }
 
-static bool is_ours(const struct processes *all, pid_t parent, pid_t self)
+/* Adds our children as the kernel lists them: where /proc hides what others may not look into
+ * (hidepid), a scan does not meet a child whose file grants it capabilities. Its own children come
+ * to us, and into this list, when it ends. */
+static void add_children(struct processes *all)
 {
-    if (parent == self)
-        return true;
-    for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].pid == parent)
-            return all->items[i].ours;
+    struct process *more = realloc(all->items, (all->count + CHILDREN_MAX) * sizeof(*more));
+    FILE *file = fopen("/proc/thread-self/children", "re");
+    size_t scanned = all->count;
+    int pid;
+
+    if (more)
+        all->items = more;
+    while (more && file && all->count < scanned + CHILDREN_MAX && fscanf(file, "%d", &pid) == 1) {
+        bool known = false;
+
+        for (size_t i = 0; i < scanned && !known; i++)
+            known = all->items[i].pid == pid;
+        if (!known)
+            all->items[all->count++] = (struct process){.pid = pid, .parent = getpid()};
+    }
+    if (file)
+        fclose(file);
+}
+
+static bool contains(const pid_t *pids, size_t count, pid_t pid)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] == pid)
+            return true;
     return false;
 }
 
-/* The living descendants; free(3) frees them. */
+/* The living descendants, generation by generation; free(3) frees them. */
 static pid_t *descendants(size_t *count)
 {
     struct processes all;
     pid_t self = getpid(), *pids;
-    bool found = true;
+    size_t before, alive = 0;
 
     *count = 0;
     read_all(&all);
-    while (found) {
-        found = false;
-        for (size_t i = 0; i < all.count; i++) {
+    add_children(&all);
+    pids = calloc(all.count + 1, sizeof(*pids));
+    do {
+        before = *count;
+        for (size_t i = 0; pids && i < all.count; i++) {
             struct process *p = &all.items[i];
 
-            if (!p->ours && is_ours(&all, p->parent, self))
-                found = p->ours = true;
+            if (p->ours || (p->parent != self && !contains(pids, *count, p->parent)))
+                continue;
+            p->ours = true;
+            pids[(*count)++] = p->pid;
         }
-    }
-    pids = calloc(all.count + 1, sizeof(*pids));
+    } while (*count > before);
     for (size_t i = 0; pids && i < all.count; i++)
         if (all.items[i].ours && !all.items[i].ended)
-            pids[(*count)++] = all.items[i].pid;
+            pids[alive++] = all.items[i].pid;
+    *count = alive;
     free(all.items);
     return pids;
 }
@@ -144,14 +171,6 @@ size_t task_tree_reap(pid_t child, int *status, int *none)
             *status = how;
         ended++;
     }
-}
-
-static bool contains(const pid_t *pids, size_t count, pid_t pid)
-{
-    for (size_t i = 0; i < count; i++)
-        if (pids[i] == pid)
-            return true;
-    return false;
 }
 
 /* Stops all, until a scan finds no one new. Returns how many there are, without `child`. */
@@ -192,6 +211,9 @@ size_t task_tree_end(pid_t child, int *status, uint64_t patience_ns)
 
     sigemptyset(&ended);
     sigaddset(&ended, SIGCHLD);
+    task_tree_reap(child, status, &none);
+    if (none)
+        return 0; /* as most programs leave it */
     left = stop_all(child);
     for (;;) {
         task_tree_signal(SIGKILL);
