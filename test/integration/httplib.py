@@ -156,7 +156,9 @@ class World:
 
     def _build(self):
         self.directory = tempfile.mkdtemp(prefix="probermesh-http-")
-        self.closers.callback(shutil.rmtree, self.directory, True)
+        reaper = lablib.Reaper()  # also takes it away when this process is killed
+        self.closers.callback(reaper.close)
+        reaper.add("dir", self.directory)
         self.certificates = certs = Certificates(self.directory)
         self.expiries, self.servers, self.urls = certs.expiries, {}, {}
         ca = certs.path("ca.pem")
