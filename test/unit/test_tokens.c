@@ -99,7 +99,7 @@ static void a_token_is_found_plain_or_as_its_digest(void **state)
 static void what_is_no_token_is_unknown(void **state)
 {
     static const char *const wrong[] = {"", " ", "0123456789abcdeF", "0123456789abcde",
-                                        "0123456789abcdef0", "sha256:" SECRET_SHA256,
+                                        "0123456789abcdef0", ("sha256:" SECRET_SHA256),
                                         SECRET_SHA256};
     struct token_owner owner;
 
