@@ -1,5 +1,5 @@
 """The cases of HTTP probes that servers, names and URLs make difficult; see httpcases."""
-from httpcases import IP4, has, matches, no, ok, tls
+from httpcases import IP4, has, hasnt, matches, no, ok, tls
 
 ABUSE = []
 
@@ -149,6 +149,25 @@ ABUSE += [
     no("a URL of absurd length", "bad_url", "{plain}/" + "a" * 5000, differs="long-url",
        theirs={"success": True, "status_code": 200}),
     ok("a URL of some length", "{plain}/" + "a" * 1900, has(r"\AGET /aaaa")),
+]
+
+FIRST = "http://first.test:{port:plain}/redirect?to=http://"
+SECRET = {"headers": {"Cookie": "a=b"}, "bearer_token": "t0ken"}
+ABUSE += [
+    ok("secrets go to what is below the target's host", FIRST + "below.first.test:{port:plain}/echo",
+       {**SECRET, **has("Bearer t0ken", "a=b")}, **DNS),
+    ok("secrets go to another port of the target's host", FIRST + "first.test:{port:second}/echo",
+       {**SECRET, **has("Bearer t0ken", "a=b")}, **DNS),
+    ok("secrets do not go to a host that ends alike", FIRST + "notfirst.test:{port:plain}/echo",
+       {**SECRET, **hasnt("Bearer", "a=b")}, **DNS),
+    ok("secrets do not go to the target's address", FIRST + "127.0.0.1:{port:plain}/echo",
+       {**SECRET, **hasnt("Bearer", "a=b")}, **DNS),
+    ok("a cookie for a domain goes to a host below it",
+       "http://first.test:{port:plain}/redirect?h=Set-Cookie:%20jar=full;%20Domain=first.test"
+       "&to=http://below.first.test:{port:plain}/echo", has("jar=full"), **DNS),
+    ok("a cookie cannot be for another domain",
+       "http://first.test:{port:plain}/redirect?h=Set-Cookie:%20jar=full;%20Domain=notfirst.test"
+       "&to=http://notfirst.test:{port:plain}/echo", hasnt("jar=full"), **DNS),
 ]
 
 # ---- phases ----

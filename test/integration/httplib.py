@@ -35,6 +35,8 @@ many.test 127.0.0.1 127.0.0.2 127.0.0.3
 slow.test slow 80 127.0.0.1 ::1
 slower.test slow 80 127.0.0.1 ::1
 first.test 127.0.0.1
+below.first.test 127.0.0.1
+notfirst.test 127.0.0.1
 under_score.test 127.0.0.1
 xn--bcher-kva.test 127.0.0.1
 away.test 192.0.2.1
@@ -166,6 +168,7 @@ class World:
             if name not in ("client", "stranger"):
                 self._add(name, Server(tls_context(certs, name)))
         self._add("plain", Server())
+        self._add("second", Server())
         self._add("tls11", Server(tls_context(certs, "good", OLD, OLD)))
         self._add("wants12", Server(tls_context(certs, "good", V12, V12, ca)))
         self._add("wants13", Server(tls_context(certs, "good", V13, V13, ca)))
