@@ -36,13 +36,13 @@ struct job {
     struct task_command *command;
     struct resolver_answer answer;
     struct task_run *run;
+    size_t told[2]; /* bytes of each stream, by enum task_stream */
 };
 
 struct task_worker {
-    struct task_settings settings; /* immutable, as are the next four */
+    struct task_settings settings; /* immutable, as are the next three */
     struct task_ledger *ledger;    /* used by the thread alone */
-    task_done done;
-    void *context;
+    struct task_listener listener;
     struct queue *messages;
     pthread_t thread;
     bool started, stopped; /* owned by who destroys it */
@@ -85,12 +85,27 @@ static void tell(struct job *job, struct task_result *result)
     pthread_mutex_lock(&w->lock);
     w->taken--;
     pthread_mutex_unlock(&w->lock);
-    w->done(w->context, result);
+    w->listener.done(w->listener.context, result);
 }
 
 static void refuse(struct job *job, const struct prober_failure *why)
 {
     tell(job, &(struct task_result){.fate = TASK_REFUSED, .error = why->code, .text = why->text});
+}
+
+static void tell_output(struct job *job)
+{
+    const struct task_listener *listener = &job->worker->listener;
+    const struct task_outcome *outcome = task_run_outcome(job->run);
+
+    for (int i = TASK_STDOUT; listener->wrote && i <= TASK_STDERR; i++) {
+        const struct strbuf *head = i == TASK_STDOUT ? &outcome->out.head : &outcome->err.head;
+
+        if (head->len > job->told[i])
+            listener->wrote(listener->context, job->order->id, (enum task_stream)i, job->told[i],
+                            head->bytes + job->told[i], head->len - job->told[i]);
+        job->told[i] = head->len;
+    }
 }
 
 static void end(struct job *job)
@@ -176,12 +191,16 @@ static enum prober_error start(struct job *job, uint64_t now_ns, struct prober_f
 
 static void run(struct job *job, uint64_t now_ns)
 {
+    const struct task_listener *listener = &job->worker->listener;
     struct prober_failure why;
 
-    if (start(job, now_ns, &why))
+    if (start(job, now_ns, &why)) {
         refuse(job, &why);
-    else
-        job->stage = RUNNING;
+        return;
+    }
+    job->stage = RUNNING;
+    if (listener->began)
+        listener->began(listener->context, job->order->id);
 }
 
 static void take_answer(void *context, const struct resolver_answer *answer)
@@ -240,6 +259,7 @@ static void drop_cancelled(struct job *job)
 static void step(struct job *job, uint64_t now_ns)
 {
     struct task_worker *w = job->worker;
+    bool over;
 
     if (job->cancelled && (job->stage == WAITING || job->stage == ANSWERED))
         drop_cancelled(job);
@@ -249,7 +269,11 @@ static void step(struct job *job, uint64_t now_ns)
         run(job, now_ns);
     if (job->stage == RUNNING && job->cancelled)
         task_run_cancel(job->run, now_ns);
-    if (job->stage == RUNNING && task_run_step(job->run, now_ns))
+    if (job->stage != RUNNING)
+        return;
+    over = task_run_step(job->run, now_ns);
+    tell_output(job);
+    if (over)
         end(job);
 }
 
@@ -420,7 +444,8 @@ static enum prober_error check_settings(const struct task_settings *s, struct pr
 
 enum prober_error task_worker_create(struct task_worker **out, const struct task_settings *settings,
                                      struct task_ledger *ledger, struct policy *policy,
-                                     task_done done, void *context, struct prober_failure *why)
+                                     const struct task_listener *listener,
+                                     struct prober_failure *why)
 {
     const struct resolver_config names = {.servers = settings->servers};
     struct task_worker *w = NULL;
@@ -434,8 +459,7 @@ enum prober_error task_worker_create(struct task_worker **out, const struct task
         return prober_fail(why, PROBER_ERR_NOMEM, "no memory for tasks");
     w->settings = *settings;
     w->ledger = ledger;
-    w->done = done;
-    w->context = context;
+    w->listener = *listener;
     w->policy = policy_get(policy);
     atomic_init(&w->closing, false);
     pthread_mutex_init(&w->lock, NULL);

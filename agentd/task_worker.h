@@ -6,8 +6,8 @@
  *            (task_run); so many at once, the others wait their turn, and of more than that an
  *            order is refused. Every id that was taken comes to exactly one result, but for those
  *            that never began when the worker is stopped: these may be given again.
- * Threads    One of its own. task_worker_submit, _cancel and _set_policy from any thread; `done` is
- *            called on the worker's, and must not call task_worker_stop.
+ * Threads    One of its own. task_worker_submit, _cancel and _set_policy from any thread; the
+ *            listener is called on the worker's, and must not call task_worker_stop.
  * Ownership  Borrows the ledger until task_worker_destroy: nobody else uses it meanwhile.
  */
 #ifndef AGENTD_TASK_WORKER_H
@@ -54,16 +54,29 @@ struct task_result {
     const struct task_outcome *outcome; /* of TASK_RAN, else NULL */
 };
 
-typedef void (*task_done)(void *context, const struct task_result *result);
+enum task_stream { TASK_STDOUT, TASK_STDERR };
+
+/* Who is told, on the worker's thread. began and wrote may be NULL. */
+struct task_listener {
+    void (*began)(void *context, const char *id); /* its program runs */
+    /* It wrote bytes[len], the ones from `offset` on. Told are the first output_max / 2 bytes of a
+     * stream, which are also the first that task_output_write writes in the end. */
+    void (*wrote)(void *context, const char *id, enum task_stream stream, uint64_t offset,
+                  const char *bytes, size_t len);
+    void (*done)(void *context, const struct task_result *result);
+    void *context;
+};
 
 struct task_worker;
 
-/* Makes a worker and starts its thread. settings: copied, but for the texts, which have to stay.
+/* Makes a worker and starts its thread. Settings and listener are copied, but for their texts and
+ * context, which have to stay.
  * Errors: PROBER_ERR_RANGE, PROBER_ERR_SYNTAX (servers), PROBER_ERR_NOMEM, PROBER_ERR_IO; with a
  * sentence in *why and *out untouched. */
 enum prober_error task_worker_create(struct task_worker **out, const struct task_settings *settings,
                                      struct task_ledger *ledger, struct policy *policy,
-                                     task_done done, void *context, struct prober_failure *why);
+                                     const struct task_listener *listener,
+                                     struct prober_failure *why);
 /* Orders line[len], copied, under `id` (task_ledger.h). An id that waits, runs, or has run since
  * the ledger was opened changes nothing, and has no second result.
  * Errors: PROBER_ERR_FULL (too many, or too many of late), PROBER_ERR_CLOSED, PROBER_ERR_RANGE (too

@@ -40,6 +40,8 @@ static struct {
     struct told items[RESULTS_MAX];
 } results = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
 
+static char story[1024]; /* of what began and wrote; guarded by results.lock */
+
 static void take_result(void *context, const struct task_result *r)
 {
     struct told *t;
@@ -87,6 +89,7 @@ static void forget_results(void)
 {
     pthread_mutex_lock(&results.lock);
     results.count = 0;
+    story[0] = '\0';
     pthread_mutex_unlock(&results.lock);
 }
 
@@ -100,6 +103,34 @@ static size_t results_count(void)
     return count;
 }
 
+static void add_to_story(const char *format, ...)
+{
+    va_list arguments;
+    size_t len;
+
+    pthread_mutex_lock(&results.lock);
+    len = strlen(story);
+    va_start(arguments, format);
+    vsnprintf(story + len, sizeof(story) - len, format, arguments);
+    va_end(arguments);
+    pthread_mutex_unlock(&results.lock);
+}
+
+static void take_beginning(void *context, const char *id)
+{
+    (void)context;
+    add_to_story("%s began;", id);
+}
+
+static void take_bytes(void *context, const char *id, enum task_stream stream, uint64_t offset,
+                       const char *bytes, size_t len)
+{
+    (void)context;
+    add_to_story("%s %d %d:%.*s;", id, (int)stream, (int)offset, (int)len, bytes);
+}
+
+static const struct task_listener listener = {take_beginning, take_bytes, take_result, NULL};
+
 /* ---- givens ---- */
 
 static void opens(void)
@@ -107,7 +138,7 @@ static void opens(void)
     assert_int_equal(
         task_ledger_open(&ledger, given_path(&files, "tasks"), 100, SECONDS(3600), &why),
         PROBER_OK);
-    if (task_worker_create(&worker, &settings, ledger, policy, take_result, NULL, &why))
+    if (task_worker_create(&worker, &settings, ledger, policy, &listener, &why))
         fail_msg("%s", why.text);
 }
 
@@ -175,6 +206,23 @@ static void a_command_runs_and_its_result_is_told_with_its_notes(void **state)
     assert_int_equal(t.end, TASK_END_EXITED);
     assert_string_equal(t.out, "-c 5 -i 0.2 -w 58 ::1\n");
     assert_non_null(strstr(t.notes, "ping: -i 0 is below"));
+}
+
+static void what_a_program_writes_is_told_while_it_runs(void **state)
+{
+    size_t lines = 0;
+
+    (void)state;
+    orders("a", "ping -c 1 ::1");
+    result_of("a");
+    assert_string_equal(story, "a began;a 0 0:-c 1 -i 1 -w 58 ::1\n;");
+    /* Of a stream that is not kept whole, the beginning is told: 128 bytes, "y\n" each. */
+    orders("b", "ss");
+    assert_int_equal(task_worker_cancel(worker, "b"), PROBER_OK);
+    result_of("b");
+    for (const char *at = story; (at = strstr(at, "y\n")); at++)
+        lines++;
+    assert_true(lines <= 64);
 }
 
 static void a_name_is_looked_up_and_the_address_is_given_to_the_program(void **state)
@@ -384,12 +432,11 @@ static void settings_out_of_range_make_no_worker(void **state)
 
     (void)state;
     s.running_max = 0;
-    assert_int_equal(task_worker_create(&none, &s, ledger, policy, take_result, NULL, &why),
+    assert_int_equal(task_worker_create(&none, &s, ledger, policy, &listener, &why),
                      PROBER_ERR_RANGE);
     s = settings;
     s.servers = "nonsense";
-    assert_true(task_worker_create(&none, &s, ledger, policy, take_result, NULL, &why) !=
-                PROBER_OK);
+    assert_true(task_worker_create(&none, &s, ledger, policy, &listener, &why) != PROBER_OK);
     assert_null(none);
 }
 
@@ -398,6 +445,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, given_worker, no_worker)
     const struct CMUnitTest tests[] = {
         TEST(a_command_runs_and_its_result_is_told_with_its_notes),
+        TEST(what_a_program_writes_is_told_while_it_runs),
         TEST(a_name_is_looked_up_and_the_address_is_given_to_the_program),
         TEST(what_may_not_run_is_refused_with_a_sentence),
         TEST(an_order_given_twice_runs_once),
