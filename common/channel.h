@@ -24,6 +24,7 @@
 
 #define CHANNEL_HEADER_LEN 16
 #define CHANNEL_BODY_MAX (4u << 20)
+#define CHANNEL_JOIN_BODY_MAX (64u << 10) /* that a server opens of who has yet to join */
 
 /* What a frame is; the values are those on the wire. */
 enum channel_kind {

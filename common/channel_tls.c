@@ -478,6 +478,11 @@ static bool is_data(const unsigned char *p, size_t len)
     return true;
 }
 
+static size_t body_max(const struct channel_session *s)
+{
+    return s->authenticated ? CHANNEL_BODY_MAX : CHANNEL_JOIN_BODY_MAX;
+}
+
 static enum prober_error unseal(struct channel_session *s, const unsigned char *records, size_t len)
 {
     unsigned char length[LENGTH_LEN];
@@ -491,7 +496,7 @@ static enum prober_error unseal(struct channel_session *s, const unsigned char *
         return PROBER_ERR_PROTOCOL;
     body_len =
         (size_t)length[0] << 24 | (size_t)length[1] << 16 | (size_t)length[2] << 8 | length[3];
-    if (body_len > CHANNEL_BODY_MAX || body_len > s->in_len)
+    if (body_len > body_max(s) || body_len > s->in_len)
         return PROBER_ERR_PROTOCOL;
     strbuf_reserve(&s->body, body_len + 1);
     if (!strbuf_ok(&s->body))

@@ -256,6 +256,24 @@ static void who_joins_knows_the_server_by_its_fingerprint(void **state)
     channel_client_close(joiner);
 }
 
+static void who_joins_has_not_much_to_say(void **state)
+{
+    struct channel_client *joiner = given_joiner(pki_ca_identity(ends.pki.ca)->fingerprint);
+    char *large = calloc(1, CHANNEL_JOIN_BODY_MAX + 1);
+    (void)state;
+
+    given_connection(&pair, ends.server, joiner, NOW);
+    assert_int_equal(channel_seal(pair.client, large, CHANNEL_JOIN_BODY_MAX, &frame), PROBER_OK);
+    assert_int_equal(channel_open(pair.server, frame.bytes, frame.len, &body, &body_len),
+                     PROBER_OK);
+    assert_int_equal(channel_seal(pair.client, large, CHANNEL_JOIN_BODY_MAX + 1, &frame),
+                     PROBER_OK);
+    assert_int_equal(channel_open(pair.server, frame.bytes, frame.len, &body, &body_len),
+                     PROBER_ERR_PROTOCOL);
+    channel_client_close(joiner);
+    free(large);
+}
+
 static void who_joins_refuses_another_authority(void **state)
 {
     uint8_t fingerprint[DIGEST_SHA256_LEN];
@@ -856,6 +874,7 @@ int main(void)
         TEST(a_ticket_of_other_authorities_is_worth_nothing),
         TEST(an_expired_server_is_not_resumed_by_the_agent),
         TEST(who_joins_knows_the_server_by_its_fingerprint),
+        TEST(who_joins_has_not_much_to_say),
         TEST(who_joins_refuses_another_authority),
         TEST(who_joins_refuses_a_server_that_only_shows_the_authority),
         TEST(who_joins_refuses_an_agent_that_plays_the_server),
