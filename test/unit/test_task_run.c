@@ -355,6 +355,42 @@ static void when_task_exec_is_killed_the_program_dies_with_it(void **state)
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
 }
 
+/* The agent in a process of its own: starts a task, tells its pid, and waits to be killed. */
+static void __attribute__((noreturn)) be_an_agent(int told_fd)
+{
+    given_script("trap '' TERM HUP; echo $$; sleep 1000");
+    starts();
+    steps_until("\n");
+    if (write(told_fd, text, strlen(text)) < 0)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+static void when_the_agent_is_killed_its_tasks_die_with_it(void **state)
+{
+    int told[2];
+    char pid[32] = "";
+    pid_t agent;
+
+    (void)state;
+    /* Orphans come to this process, which can so wait for their end. */
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    assert_int_equal(pipe(told), 0);
+    agent = fork();
+    if (agent == 0)
+        be_an_agent(told[1]);
+    close(told[1]);
+    assert_true(read(told[0], pid, sizeof(pid) - 1) > 1);
+    close(told[0]);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
+    assert_int_equal(errno, ECHILD);
+    assert_gone(pid);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+}
+
 /* ---- what it may do ---- */
 
 static void the_environment_is_cleared(void **state)
@@ -480,6 +516,7 @@ int main(int argc, char **argv)
         TEST(one_that_forks_all_the_time_does_not_escape),
         TEST(a_task_that_is_given_up_leaves_nothing),
         TEST(when_task_exec_is_killed_the_program_dies_with_it),
+        TEST(when_the_agent_is_killed_its_tasks_die_with_it),
         TEST(the_environment_is_cleared),
         TEST(no_descriptor_is_inherited),
         TEST(resources_are_limited),
