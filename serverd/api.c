@@ -447,7 +447,7 @@ static void get_audit(struct web_exchange *x, void *context)
 }
 
 #define METRICS_ROUTES                                                                             \
-    {"/metrics", WEB_GET, ROLE_READ, get_metrics}, {"/-/healthy", WEB_GET, ROLE_NONE, get_healthy}, \
+    {"/metrics", WEB_GET, ROLE_SCRAPE, get_metrics}, {"/-/healthy", WEB_GET, ROLE_NONE, get_healthy}, \
         {"/-/ready", WEB_GET, ROLE_NONE, get_ready}
 
 /* The original took any method; GET of /-/reload is kept, guarded as every change is. */

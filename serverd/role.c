@@ -4,6 +4,7 @@
 
 static const char *const names[ROLE_COUNT] = {
     [ROLE_NONE] = "none",
+    [ROLE_SCRAPE] = "scrape",
     [ROLE_READ] = "read",
     [ROLE_OPERATE] = "operate",
     [ROLE_ADMIN] = "admin",
@@ -16,7 +17,7 @@ const char *role_text(enum role role)
 
 bool role_parse(const char *text, enum role *out)
 {
-    for (int role = ROLE_READ; role < ROLE_COUNT; role++)
+    for (int role = ROLE_SCRAPE; role < ROLE_COUNT; role++)
         if (strcmp(text, names[role]) == 0) {
             *out = (enum role)role;
             return true;

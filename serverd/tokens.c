@@ -99,7 +99,7 @@ static const char *read_line(char *line, struct token *token)
     if (!is_name(words[0]))
         return "a name has 1 to 64 letters, digits and ._-@";
     if (!role_parse(words[1], &token->role))
-        return "the role must be read, operate or admin";
+        return "the role must be scrape, read, operate or admin";
     token->until_real_ns = NEVER;
     if (count == 4 && (strncmp(words[3], UNTIL_PREFIX, strlen(UNTIL_PREFIX)) != 0 ||
                        !read_until(words[3] + strlen(UNTIL_PREFIX), &token->until_real_ns)))

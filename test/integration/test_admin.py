@@ -87,10 +87,10 @@ def test_the_originals_curl_line_works_at_the_host_and_from_nowhere_else(lab):
 @pytest.mark.thread
 def test_the_role_of_a_token_says_how_far_it_goes(lab):
     server = AdminServer(lab, "-server.http.read", "token")
-    needs = {"/-/healthy": None, "/-/ready": None, "/metrics": "read", "/-/targets": "read",
+    needs = {"/-/healthy": None, "/-/ready": None, "/metrics": "scrape", "/-/targets": "read",
              "/api/v1/mesh": "read", "/api/v1/agents": "read", "/api/v1/http": "read",
              RELOAD: "operate", "/api/v1/audit": "admin"}
-    roles = [None, "read", "operate", "admin"]
+    roles = [None, "scrape", "read", "operate", "admin"]
     for path, needed in needs.items():
         assert server.ask(path)[0] == (401 if needed else 200), path
         for name, (role, _) in TOKENS.items():
@@ -159,7 +159,7 @@ def test_tokens_are_read_again_at_a_reload_or_stay_as_they_are(lab):
 @pytest.mark.parametrize("lines, mode, says", [
     (["a admin 0123456789abcdef"], 0o644, "has mode 0644: other users could read"),
     (["a admin 0123456789abcdef"], 0o620, "chmod 600"),
-    (["a root 0123456789abcdef"], 0o600, "tokens:1: the role must be read, operate or admin"),
+    (["a root 0123456789abcdef"], 0o600, "tokens:1: the role must be scrape, read, operate or admin"),
     (["# none", "a admin short"], 0o600, "tokens:2: a token has 16 to 256"),
     (["a admin 0123456789abcdef until=never"], 0o600, "expected until="),
 ])
@@ -206,7 +206,8 @@ def test_metrics_have_an_address_of_their_own(lab):
     for path in (RELOAD, "/api/v1/agents", "/api/v1/mesh", "/-/targets", "/"):
         assert ask(path) == 404
     assert ask("/metrics", method="POST") == 405
-    assert ask("/metrics", headers={"Host": "rebound.example"}) == 403
+    assert ask("/api/v1/mesh", headers={"Host": "rebound.example"}) == 403
+    assert ask("/metrics", headers={"Host": "a-name-of-ours.example"}) == 200
     # What holds the admin API up does not hold up the metrics.
     held = [lab.connect("client", ("10.77.0.1", PORT)) for _ in range(300)]
     for connection in held:
@@ -252,7 +253,7 @@ ATTACKS = {
         head("Host: rebound.example", AUTHORITY, EMPTY, target="http://localhost/-/reload"),
         head(AUTHORITY, EMPTY),
         head("Host:", AUTHORITY, EMPTY),
-        head("Host: rebound.example", method="GET", target="/metrics"),
+        head("Host: rebound.example", method="GET", target="/-/targets"),
     ]),
     "spoofed proxy": ("client", "10.77.0.1", [
         head(HOST, AUTHORITY, "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: https", EMPTY),

@@ -178,7 +178,7 @@ static void a_change_at_the_host_names_loopback(void **state)
     }
 }
 
-static void any_request_names_a_host_that_is_served(void **state)
+static void any_request_but_a_scrape_names_a_host_that_is_served(void **state)
 {
     static const struct {
         const char *host;
@@ -200,6 +200,10 @@ static void any_request_names_a_host_that_is_served(void **state)
         given_request("10.0.0.2", ROLE_READ, cases[i].host, NULL);
         assert_judged(cases[i].served ? ACCESS_GRANTED : ACCESS_HOST);
     }
+    given_request("10.0.0.2", ROLE_SCRAPE, "Host: prober.of-ours.example:6001", NULL);
+    assert_judged(ACCESS_GRANTED);
+    given_request("10.0.0.2", ROLE_SCRAPE, "Host: evil/mesh.example", NULL);
+    assert_judged(ACCESS_HOST);
     given_request("10.0.0.2", ROLE_NONE, "Host: a.example", "Host: a.example", NULL);
     assert_judged(ACCESS_HOST);
     given_request("10.0.0.2", ROLE_NONE, NULL);
@@ -252,22 +256,24 @@ static void with_tokens_a_change_needs_one_also_at_the_host(void **state)
     assert_int_equal(access_status(ACCESS_MISSING), 401);
 }
 
+#define ALL_BUT_HEALTH(refusal) {0, refusal, refusal, refusal, refusal}
+
 static void the_role_of_a_token_decides(void **state)
 {
     static const struct {
         const char *header;
         enum access_refusal judged[ROLE_COUNT];
     } cases[] = {
-        {"Authorization: Bearer " READER, {0, 0, ACCESS_ROLE, ACCESS_ROLE}},
-        {"Authorization: bearer " OPERATOR, {0, 0, 0, ACCESS_ROLE}},
-        {"AUTHORIZATION: Bearer   " ADMIN, {0, 0, 0, 0}},
-        {"Authorization: Bearer " EXPIRED, {0, ACCESS_EXPIRED, ACCESS_EXPIRED, ACCESS_EXPIRED}},
-        {"Authorization: Bearer wrong", {0, ACCESS_UNKNOWN, ACCESS_UNKNOWN, ACCESS_UNKNOWN}},
-        {"Authorization: Bearer", {0, ACCESS_UNKNOWN, ACCESS_UNKNOWN, ACCESS_UNKNOWN}},
-        {"Authorization: Bearer " ADMIN " ", {0, ACCESS_UNKNOWN, ACCESS_UNKNOWN, ACCESS_UNKNOWN}},
-        {"Authorization: Bearer" ADMIN, {0, ACCESS_MISSING, ACCESS_MISSING, ACCESS_MISSING}},
-        {"Authorization: Basic " ADMIN, {0, ACCESS_MISSING, ACCESS_MISSING, ACCESS_MISSING}},
-        {"X-Authorization: Bearer " ADMIN, {0, ACCESS_MISSING, ACCESS_MISSING, ACCESS_MISSING}}};
+        {"Authorization: Bearer " READER, {0, 0, 0, ACCESS_ROLE, ACCESS_ROLE}},
+        {"Authorization: bearer " OPERATOR, {0, 0, 0, 0, ACCESS_ROLE}},
+        {"AUTHORIZATION: Bearer   " ADMIN, {0}},
+        {"Authorization: Bearer " EXPIRED, ALL_BUT_HEALTH(ACCESS_EXPIRED)},
+        {"Authorization: Bearer wrong", ALL_BUT_HEALTH(ACCESS_UNKNOWN)},
+        {"Authorization: Bearer", ALL_BUT_HEALTH(ACCESS_UNKNOWN)},
+        {"Authorization: Bearer " ADMIN " ", ALL_BUT_HEALTH(ACCESS_UNKNOWN)},
+        {"Authorization: Bearer" ADMIN, ALL_BUT_HEALTH(ACCESS_MISSING)},
+        {"Authorization: Basic " ADMIN, ALL_BUT_HEALTH(ACCESS_MISSING)},
+        {"X-Authorization: Bearer " ADMIN, ALL_BUT_HEALTH(ACCESS_MISSING)}};
 
     (void)state;
     given_rules(true, FLAGS("-server.http.read", "token"));
@@ -433,7 +439,7 @@ int main(void)
         TEST(nobody_else_may_change_anything_without_tokens),
         TEST(a_page_or_a_proxy_is_nobody_at_the_host),
         TEST(a_change_at_the_host_names_loopback),
-        TEST(any_request_names_a_host_that_is_served),
+        TEST(any_request_but_a_scrape_names_a_host_that_is_served),
         TEST(the_hosts_own_name_is_served),
         TEST(reading_is_open_or_closed),
         TEST(with_tokens_a_change_needs_one_also_at_the_host),

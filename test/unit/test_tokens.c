@@ -134,7 +134,7 @@ static void a_faulty_line_is_told_with_its_number_and_without_the_token(void **s
     } cases[] = {
         {"\na read\n", "file:2: expected NAME ROLE TOKEN"},
         {"a read " SECRET " until=2026-01-01 more\n", "expected NAME ROLE TOKEN"},
-        {"a root " SECRET "\n", "the role must be read, operate or admin"},
+        {"a root " SECRET "\n", "the role must be scrape, read, operate or admin"},
         {"a none " SECRET "\n", "the role must be"},
         {"a/b read " SECRET "\n", "a name has"},
         {"\xe5\x8d\x8e read " SECRET "\n", "a name has"},
