@@ -13,6 +13,8 @@
 /* A packet with a timestamp in time may still be on its way into the socket. */
 #define GRACE_NS (2 * CLOCK_NS_PER_MS)
 #define BATCHES_PER_STEP 64
+/* A packet that seems to have left later than this after it was sent: the wall clock was set. */
+#define SEND_MAX_NS (10 * CLOCK_NS_PER_S)
 
 /* One that runs. */
 struct trace {
@@ -294,6 +296,18 @@ static uint64_t wants_to_send_ns(struct trace *t, uint64_t now_ns)
     return t->start_ns;
 }
 
+/* When a packet left, on the monotonic clock. If the wall clock was set just then, nobody can say how
+ * long its answer takes. */
+static uint64_t departure_ns(struct trace_engine *e, uint64_t real_ns, uint64_t now_ns)
+{
+    uint64_t sent_ns = clock_watch_to_mono(&e->clocks, real_ns, now_ns, now_ns);
+
+    if (sent_ns + CLOCK_WATCH_STEP_NS >= now_ns && sent_ns <= now_ns + SEND_MAX_NS)
+        return sent_ns;
+    icmp_episodes_note(&e->episodes, now_ns, now_ns);
+    return now_ns;
+}
+
 static void send_next(struct trace_engine *e, struct trace *t, uint64_t now_ns)
 {
     uint16_t number = trace_path_next_number(t->path);
@@ -305,7 +319,7 @@ static void send_next(struct trace_engine *e, struct trace *t, uint64_t now_ns)
     error = trace_mouth_send(t->mouth, t->next_ttl, packet, &real_ns);
     if (!error) {
         e->counts.sent++;
-        sent_ns = clock_watch_to_mono(&e->clocks, real_ns, now_ns, now_ns);
+        sent_ns = departure_ns(e, real_ns, now_ns);
     }
     trace_path_note_sent(t->path, t->next_ttl, sent_ns, error);
     t->next_ttl++;

@@ -629,6 +629,25 @@ static void a_step_of_the_clock_spoils_what_was_on_its_way(void **state)
     assert_int_equal(t.hops[0][0].lost, 0);
 }
 
+static void a_clock_set_while_sending_neither_hangs_the_trace_nor_blames_the_path(void **state)
+{
+    struct trace_target target = given_target("198.51.100.9", TRACE_ICMP);
+
+    (void)state;
+    given_engine(1000);
+    target.limits.count = 1;
+    for (size_t i = 0; i < ARRAY_LEN(script.is_silent); i++)
+        script.is_silent[i] = true;
+    add(&target);
+    tick(MS(1));
+    fake_hosts.real_ns += 3600 * CLOCK_NS_PER_S;
+    trace_engine_step(t.engine, &t.now);
+    t.answered = 1;
+    run(1);
+    assert_int_equal(t.hops[0][0].unknown, 1);
+    assert_int_equal(t.hops[0][1].lost, 1);
+}
+
 static void what_the_host_refuses_to_send_is_unsent(void **state)
 {
     struct trace_target target = given_target("198.51.100.9", TRACE_ICMP);
@@ -767,6 +786,7 @@ int main(void)
         TEST(a_target_nearer_than_thought_ends_the_path_earlier),
         TEST(what_the_socket_dropped_makes_losses_unknown),
         TEST(a_step_of_the_clock_spoils_what_was_on_its_way),
+        TEST(a_clock_set_while_sending_neither_hangs_the_trace_nor_blames_the_path),
         TEST(what_the_host_refuses_to_send_is_unsent),
         TEST(a_stopped_trace_waits_for_its_last_probe),
         TEST(two_traces_of_one_target_do_not_take_each_others_answers),

@@ -6,6 +6,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 struct trace_ear {
     enum prober_family family;
     int fd; /* only something that epoll takes */
@@ -99,7 +101,7 @@ int trace_mouth_send(struct trace_mouth *m, uint8_t ttl, const uint8_t packet[TR
     assert(fake_hosts.sent_count++ < FAKE_PROBES_MAX);
     *p = (struct fake_probe){.flow = m->flow, .ttl = ttl, .real_ns = fake_hosts.real_ns};
     memcpy(p->packet, packet, TRACE_PACKET_SIZE);
-    *real_ns = fake_hosts.real_ns;
+    *real_ns = fake_hosts.real_ns ? fake_hosts.real_ns : clock_realtime_ns();
     return 0;
 }
 

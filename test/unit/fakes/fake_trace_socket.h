@@ -20,7 +20,7 @@ struct fake_probe {
 struct fake_hosts {
     struct fake_probe sent[FAKE_PROBES_MAX];
     size_t sent_count;
-    uint64_t real_ns; /* the clock while sending */
+    uint64_t real_ns; /* the clock while sending; 0: the true one */
     int refuse_with;  /* errno of the next `refusals` probes */
     size_t refusals;
     uint32_t drops;
