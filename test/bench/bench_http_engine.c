@@ -92,15 +92,17 @@ static void start_stuck(struct bench *b)
                       on_stuck, b);
 }
 
+/* Steps once, and waits for more to do unless a probe has ended: another may begin then. */
 static void wait_until(struct bench *b, uint64_t ns)
 {
+    size_t ended = b->ended;
     uint64_t next = http_engine_step(b->engine, clock_monotonic_ns()), now = clock_monotonic_ns();
     struct pollfd fd = {http_engine_fd(b->engine), POLLIN, 0};
     struct timespec left;
 
     if (next > ns)
         next = ns;
-    if (next <= now || b->ended == b->count)
+    if (next <= now || b->ended != ended)
         return;
     left.tv_sec = (time_t)((next - now) / CLOCK_NS_PER_S);
     left.tv_nsec = (long)((next - now) % CLOCK_NS_PER_S);
@@ -192,6 +194,18 @@ static struct http_spec *read_block(const char *text)
     return spec;
 }
 
+/* Touched now, and not for less than most runs need: memory that grows later is the engine's. */
+static uint64_t *make_times(size_t count)
+{
+    size_t size = (count > 10000 ? count : 10000) * sizeof(uint64_t);
+    uint64_t *times = malloc(size);
+
+    if (!times)
+        exit(1);
+    memset(times, 1, size);
+    return times;
+}
+
 int main(int argc, char **argv)
 {
     struct resolver_config names = {0};
@@ -222,7 +236,7 @@ int main(int argc, char **argv)
     b.url = argv[1];
     b.count = strtoul(argv[2], NULL, 10);
     for (size_t i = 0; i < HTTP_PHASE_COUNT; i++)
-        b.times[i] = calloc(b.count + 1, sizeof(uint64_t));
+        b.times[i] = make_times(b.count);
     spec = read_block(block);
     if (resolver_create(&resolver, &names, &why) || http_engine_create(&b.engine, resolver) ||
         http_kind_create(&b.kind, spec, NULL, &why)) {
