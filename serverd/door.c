@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/channel_frame.h"
+
 struct door {
     struct door_config config; /* its tls is guarded by lock */
     pthread_mutex_t lock;
@@ -285,7 +287,6 @@ static void let_in_sealed(struct guest *guest, const void *frame, size_t len,
         return;
     }
     out->outcome = DOOR_CALL;
-    out->channel = channel;
     out->identity = channel_peer(channel);
     out->is_secret = true;
 }
@@ -294,7 +295,8 @@ bool door_is_handshake(const void *frame, size_t len)
 {
     enum channel_kind kind;
 
-    return channel_frame_kind(frame, len, &kind) == PROBER_OK && kind == CHANNEL_HANDSHAKE;
+    return len <= CHANNEL_HEADER_LEN + CHANNEL_HANDSHAKE_MAX &&
+           channel_frame_kind(frame, len, &kind) == PROBER_OK && kind == CHANNEL_HANDSHAKE;
 }
 
 void door_enter(struct guest *guest, const void *frame, size_t len, const struct clock_reading *now,
@@ -318,9 +320,34 @@ void door_enter(struct guest *guest, const void *frame, size_t len, const struct
         out->body = NULL;
 }
 
-void door_leave(struct guest *guest)
+static enum prober_error seal_plain(const void *body, size_t len, struct strbuf *frame)
 {
+    struct channel *plain;
+    enum prober_error err = channel_plain_create(&plain);
+
+    if (err)
+        return err;
+    err = channel_seal(plain, body, len, frame);
+    channel_destroy(plain);
+    return err;
+}
+
+enum prober_error door_answer(struct guest *guest, const void *body, size_t len,
+                              struct strbuf *frame)
+{
+    struct channel *channel;
+    bool is_trusted;
+    enum prober_error err;
+
+    pthread_mutex_lock(&guest->lock);
+    channel = guest->is_busy ? guest->channel : NULL;
+    is_trusted = guest->is_trusted;
+    pthread_mutex_unlock(&guest->lock);
+    if (!channel)
+        return is_trusted ? PROBER_ERR_STATE : seal_plain(body, len, frame);
+    err = channel_seal(channel, body, len, frame);
     pthread_mutex_lock(&guest->lock);
     guest->is_busy = false;
     pthread_mutex_unlock(&guest->lock);
+    return err;
 }

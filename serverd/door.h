@@ -50,7 +50,7 @@ struct guest *guest_create(struct door *door, uint64_t connection, const struct 
 void guest_destroy(struct guest *guest);
 
 enum door_outcome {
-    DOOR_CALL,   /* `body` is a call; after its answer was sealed by `channel`: door_leave */
+    DOOR_CALL,   /* `body` is a call, to be answered by door_answer */
     DOOR_ANSWER, /* `answer` is to be sent back, and nothing else is to be done */
     DOOR_DROP    /* the connection is to be ended */
 };
@@ -61,7 +61,6 @@ struct door_entry {
     struct prober_failure why; /* when err is not OK */
     const void *body;          /* valid until the answer is sealed, or the frame's end */
     size_t body_len;
-    struct channel *channel;             /* seals the answer; NULL: a plain call */
     const struct pki_identity *identity; /* of an agent that proved it; else NULL; valid as body */
     bool is_secret;       /* nobody else reads it; with no identity: the guest comes to join */
     struct strbuf answer; /* to be freed by the caller */
@@ -72,7 +71,9 @@ bool door_is_handshake(const void *frame, size_t len);
 /* Judges a frame. Fills *out. */
 void door_enter(struct guest *guest, const void *frame, size_t len, const struct clock_reading *now,
                 struct door_entry *out);
-/* The call that was let in has been answered, or never will be. */
-void door_leave(struct guest *guest);
+/* Replaces *frame by the sealed answer, body[len], to a call that was let in; with a session, the next
+ * call may come then. A call that is not answered is to end the connection. Errors: as channel_seal. */
+enum prober_error door_answer(struct guest *guest, const void *body, size_t len,
+                              struct strbuf *frame);
 
 #endif

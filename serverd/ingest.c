@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/channel.h"
 #include "common/queue.h"
 #include "serverd/known.h"
 #include "serverd/reply.h"
@@ -34,7 +33,6 @@ struct worker {
     pthread_t thread;
     bool started;
     struct shard *shard;     /* owned by the thread while it runs */
-    struct channel *channel; /* the thread's */
     atomic_size_t waiting;   /* reports in the queue */
     /* Written by the thread during a collection, read by the collector after it. */
     struct shard_arrival *arrivals;
@@ -75,7 +73,7 @@ static void item_free(struct item *item)
 
 /* ---- the shards' threads ---- */
 
-static void answer(const struct ingest *ingest, struct channel *channel, struct link_call *call,
+static void answer(const struct ingest *ingest, struct link_call *call,
                    const struct wire_reply *content)
 {
     struct wire_reply message = *content;
@@ -84,7 +82,7 @@ static void answer(const struct ingest *ingest, struct channel *channel, struct 
         return;
     message.protocol = WIRE_PROTOCOL;
     message.server_boot_id = ingest->config.server_boot;
-    reply_send(call, channel, &message);
+    reply_send(call, &message);
 }
 
 static void take_report(struct worker *w, struct item *item)
@@ -96,7 +94,7 @@ static void take_report(struct worker *w, struct item *item)
     if (shard_apply(w->shard, item->session, report, item->received_ns, &reply.as.report.outcome) !=
         PROBER_OK)
         reply = (struct wire_reply){.status = WIRE_BUSY, .message = "out of memory"};
-    answer(w->ingest, w->channel, item->call, &reply);
+    answer(w->ingest, item->call, &reply);
     item_free(item);
     atomic_fetch_sub(&w->waiting, 1);
 }
@@ -172,8 +170,6 @@ static enum prober_error start_worker(struct ingest *ingest, unsigned number)
     enum prober_error err = shard_create(&w->shard, &shard);
 
     w->ingest = ingest;
-    if (!err)
-        err = channel_plain_create(&w->channel);
     if (!err) /* one more for the token */
         err = queue_create(&w->queue, config->queue_capacity + 1);
     if (err)
@@ -226,7 +222,6 @@ void ingest_destroy(struct ingest *ingest)
             pthread_join(w->thread, NULL);
         queue_destroy(w->queue);
         shard_destroy(w->shard);
-        channel_destroy(w->channel);
     }
     pthread_cond_destroy(&ingest->done);
     pthread_mutex_destroy(&ingest->lock);
@@ -254,7 +249,6 @@ void ingest_submit(struct ingest *ingest, struct session *session, struct link_c
 {
     struct item *item = malloc(sizeof(*item));
     struct wire_reply refusal = {.status = WIRE_BUSY, .message = "the ingest queue is full"};
-    struct channel *channel = NULL;
 
     if (item) {
         *item = (struct item){session, call, *request, now_ns};
@@ -267,9 +261,7 @@ void ingest_submit(struct ingest *ingest, struct session *session, struct link_c
         session_put(session);
     }
     atomic_fetch_add(&ingest->busy, 1);
-    channel_plain_create(&channel);
-    answer(ingest, channel, call, &refusal);
-    channel_destroy(channel);
+    answer(ingest, call, &refusal);
 }
 
 /* ---- collecting ---- */

@@ -6,15 +6,23 @@
 struct peer {
     pthread_mutex_t lock;
     struct session *session; /* one reference; guarded by lock */
+    struct guest *guest;
 };
 
-struct peer *peer_create(void)
+struct peer *peer_create(struct guest *guest)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
 
-    if (peer)
-        pthread_mutex_init(&peer->lock, NULL);
+    if (!peer)
+        return NULL;
+    pthread_mutex_init(&peer->lock, NULL);
+    peer->guest = guest;
     return peer;
+}
+
+struct guest *peer_guest(const struct peer *peer)
+{
+    return peer->guest;
 }
 
 struct session *peer_session(struct peer *peer)
@@ -45,6 +53,7 @@ void peer_destroy(struct peer *peer)
     if (!peer)
         return;
     peer_set_session(peer, NULL);
+    guest_destroy(peer->guest);
     pthread_mutex_destroy(&peer->lock);
     free(peer);
 }

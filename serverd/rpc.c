@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "common/array.h"
-#include "common/channel.h"
 #include "common/link.h"
 #include "common/log.h"
 #include "common/queue.h"
@@ -19,6 +18,7 @@
 #define QUEUE_CAPACITY 1024
 #define BATCH_MAX 64
 #define WORKERS_MAX 4
+#define GREETERS 1 /* workers that do nothing but shake hands */
 #define DEFERRED_MAX 64
 #define DEFER_NS CLOCK_NS_PER_S
 #define DEFER_RETRY_NS (50 * CLOCK_NS_PER_MS)
@@ -64,7 +64,7 @@ struct apply {
 
 struct worker {
     struct rpc *rpc;
-    struct channel *channel;
+    struct queue *queue; /* whose calls it takes */
     pthread_t thread;
 };
 
@@ -74,12 +74,14 @@ struct rpc {
     struct ingest *ingest;
     struct control *control;   /* the control thread's, but its statistics */
     struct prober_id server_boot;
+    struct handshakes *handshakes;
+    struct door *door;
     struct queue *calls;       /* struct link_call, from nng to the workers */
+    struct queue *greetings;   /* the same of handshakes, which take long: for greeters alone */
     struct queue *tasks;       /* struct task, to the control thread */
     pthread_mutex_t peers_lock; /* a connection gets one peer, whoever comes first */
-    struct worker workers[WORKERS_MAX];
+    struct worker workers[GREETERS + WORKERS_MAX];
     unsigned worker_count; /* started */
-    struct channel *channel; /* the control thread's */
     pthread_t control_thread;
     bool control_started;
     atomic_bool stopping;
@@ -92,7 +94,7 @@ struct rpc {
 
 /* ---- replies ---- */
 
-static void send_status(struct rpc *rpc, struct link_call *call, struct channel *channel,
+static void send_status(struct rpc *rpc, struct link_call *call,
                         enum wire_status status, const char *message)
 {
     const struct wire_reply reply = {
@@ -102,7 +104,7 @@ static void send_status(struct rpc *rpc, struct link_call *call, struct channel 
         .message = message,
     };
 
-    reply_send(call, channel, &reply);
+    reply_send(call, &reply);
 }
 
 static void note_fault(struct rpc *rpc, enum fault fault, const struct link_call *call,
@@ -129,9 +131,14 @@ static struct peer *peer_of(struct rpc *rpc, struct link_call *call)
     pthread_mutex_lock(&rpc->peers_lock);
     peer = link_call_user(call);
     if (!peer) {
-        peer = peer_create();
+        struct prober_addr address = link_call_peer(call);
+        struct guest *guest = guest_create(rpc->door, link_call_connection(call), &address);
+
+        peer = guest ? peer_create(guest) : NULL;
         if (peer)
             link_call_set_user(call, peer);
+        else
+            guest_destroy(guest);
     }
     pthread_mutex_unlock(&rpc->peers_lock);
     return peer;
@@ -149,33 +156,33 @@ static void task_free(struct task *t)
     free(t);
 }
 
-static void refuse_busy(struct rpc *rpc, struct link_call *call, struct channel *channel)
+static void refuse_busy(struct rpc *rpc, struct link_call *call)
 {
     atomic_fetch_add(&rpc->busy, 1);
-    send_status(rpc, call, channel, WIRE_BUSY, "the server is busy: call again later");
+    send_status(rpc, call, WIRE_BUSY, "the server is busy: call again later");
 }
 
 /* The destinations of calls take over `call` and `request`. */
 static void to_control(struct rpc *rpc, struct link_call *call, struct peer *peer,
-                       struct wire_request *request, struct channel *channel, uint64_t now_ns)
+                       struct wire_request *request, uint64_t now_ns)
 {
     struct task *t = calloc(1, sizeof(*t));
 
     (void)now_ns;
     if (!t) {
         wire_request_free(request);
-        refuse_busy(rpc, call, channel);
+        refuse_busy(rpc, call);
         return;
     }
     *t = (struct task){.call = call, .peer = peer, .request = *request};
     if (queue_push(rpc->tasks, t) != PROBER_OK) {
         task_free(t);
-        refuse_busy(rpc, call, channel);
+        refuse_busy(rpc, call);
     }
 }
 
 static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer,
-                      struct wire_request *request, struct channel *channel, uint64_t now_ns)
+                      struct wire_request *request, uint64_t now_ns)
 {
     struct session *session = peer_session(peer);
 
@@ -186,7 +193,7 @@ static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer
         return;
     }
     note_fault(rpc, FAULT_NO_HELLO, call, "", now_ns);
-    send_status(rpc, call, channel, WIRE_HELLO_NEEDED, "say hello first");
+    send_status(rpc, call, WIRE_HELLO_NEEDED, "say hello first");
     session_put(session);
     wire_request_free(request);
 }
@@ -194,61 +201,99 @@ static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer
 static const struct route {
     enum wire_call call;
     void (*take)(struct rpc *rpc, struct link_call *call, struct peer *peer,
-                 struct wire_request *request, struct channel *channel, uint64_t now_ns);
+                 struct wire_request *request, uint64_t now_ns);
 } routes[] = {
     {WIRE_HELLO, to_control},
     {WIRE_SYNC, to_control},
     {WIRE_REPORT, to_ingest},
 };
 
-static void handle_call(struct rpc *rpc, struct link_call *call, struct channel *channel,
-                        uint64_t now_ns)
+/* What is no call is answered as the door says, or ends the connection. */
+static void turn_away(struct rpc *rpc, struct link_call *call, const struct door_entry *entry,
+                      uint64_t now_ns)
 {
-    size_t frame_len, body_len;
-    const void *frame = link_call_bytes(call, &frame_len), *body;
-    struct peer *peer = peer_of(rpc, call);
+    if (entry->err && entry->err != PROBER_ERR_NOMEM)
+        note_fault(rpc, entry->err == PROBER_ERR_VERSION ? FAULT_VERSION : FAULT_FRAME, call,
+                   entry->why.text, now_ns);
+    if (entry->outcome == DOOR_ANSWER)
+        link_call_reply(call, entry->answer.bytes, entry->answer.len);
+    else
+        link_call_drop(call);
+}
+
+/* Nobody speaks for another: on a trusted connection the certificate says who calls. */
+static bool is_own(const struct door_entry *entry, const struct wire_request *request)
+{
+    const struct pki_identity *identity = entry->identity;
+
+    if (!entry->is_secret)
+        return true;
+    return identity && prober_id_equal(&identity->agent_id, &request->agent_id) &&
+           (request->call != WIRE_HELLO ||
+            strcmp(identity->region, request->as.hello.region) == 0);
+}
+
+static void take_call(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                      const struct door_entry *entry, uint64_t now_ns)
+{
     struct wire_request request;
     struct prober_failure why = {PROBER_OK, ""};
-    enum prober_error err = peer ? PROBER_OK : PROBER_ERR_NOMEM;
+    enum prober_error err = wire_request_decode(entry->body, entry->body_len, &request, &why);
 
-    if (!err)
-        err = channel_open(channel, frame, frame_len, &body, &body_len);
-    if (err) {
-        if (err != PROBER_ERR_NOMEM)
-            note_fault(rpc, err == PROBER_ERR_VERSION ? FAULT_VERSION : FAULT_FRAME, call,
-                       prober_error_text(err), now_ns);
-        link_call_drop(call);
-        return;
-    }
-    err = wire_request_decode(body, body_len, &request, &why);
     if (err == PROBER_ERR_NOMEM) {
-        refuse_busy(rpc, call, channel);
+        refuse_busy(rpc, call);
         return;
     }
     if (err) {
         note_fault(rpc, FAULT_MESSAGE, call, why.text, now_ns);
-        send_status(rpc, call, channel, WIRE_MALFORMED, why.text);
+        send_status(rpc, call, WIRE_MALFORMED, why.text);
+        return;
+    }
+    if (!is_own(entry, &request)) {
+        note_fault(rpc, FAULT_MESSAGE, call, "a call in another's name", now_ns);
+        send_status(rpc, call, WIRE_REFUSED, "the certificate is of another agent or region");
+        wire_request_free(&request);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         if (routes[i].call == request.call) {
-            routes[i].take(rpc, call, peer, &request, channel, now_ns);
+            routes[i].take(rpc, call, peer, &request, now_ns);
             return;
         }
     note_fault(rpc, FAULT_CALL, call, "a call that this server does not have", now_ns);
-    send_status(rpc, call, channel, WIRE_NOT_KNOWN, "this server does not have this call");
+    send_status(rpc, call, WIRE_NOT_KNOWN, "this server does not have this call");
     wire_request_free(&request);
+}
+
+static void handle_call(struct rpc *rpc, struct link_call *call, const struct clock_reading *now)
+{
+    size_t frame_len;
+    const void *frame = link_call_bytes(call, &frame_len);
+    struct peer *peer = peer_of(rpc, call);
+    struct door_entry entry;
+
+    if (!peer) {
+        link_call_drop(call);
+        return;
+    }
+    door_enter(peer_guest(peer), frame, frame_len, now, &entry);
+    if (entry.outcome == DOOR_CALL)
+        take_call(rpc, call, peer, &entry, now->mono_ns);
+    else
+        turn_away(rpc, call, &entry, now->mono_ns);
+    strbuf_free(&entry.answer);
 }
 
 static void *worker_main(void *context)
 {
     struct worker *worker = context;
-    struct rpc *rpc = worker->rpc;
-    struct channel *channel = worker->channel;
     void *call;
 
-    while (queue_pop(rpc->calls, &call, 1, UINT64_MAX) == 1)
-        handle_call(rpc, call, channel, clock_monotonic_ns());
+    while (queue_pop(worker->queue, &call, 1, UINT64_MAX) == 1) {
+        const struct clock_reading now = clock_read();
+
+        handle_call(worker->rpc, call, &now);
+    }
     return NULL;
 }
 
@@ -256,8 +301,11 @@ static void *worker_main(void *context)
 static void serve(void *context, struct link_call *call)
 {
     struct rpc *rpc = context;
+    size_t len;
+    const void *frame = link_call_bytes(call, &len);
 
-    if (queue_push(rpc->calls, call) != PROBER_OK) {
+    if (queue_push(door_is_handshake(frame, len) ? rpc->greetings : rpc->calls, call) !=
+        PROBER_OK) {
         atomic_fetch_add(&rpc->busy, 1);
         link_call_drop(call);
     }
@@ -292,8 +340,7 @@ static struct session *session_of(const struct task *t)
 }
 
 /* Answers, and frees the task; or keeps it for later. */
-static void answer(struct rpc *rpc, struct task *t, struct channel *channel,
-                   const struct clock_reading *now)
+static void answer(struct rpc *rpc, struct task *t, const struct clock_reading *now)
 {
     struct strbuf body = STRBUF_INIT;
     struct control_call call = {
@@ -318,13 +365,12 @@ static void answer(struct rpc *rpc, struct task *t, struct channel *channel,
     if (err)
         link_call_drop(t->call);
     else
-        reply_send_body(t->call, channel, &body);
+        reply_send_body(t->call, &body);
     strbuf_free(&body);
     task_free(t);
 }
 
-static void retry_deferred(struct rpc *rpc, struct channel *channel,
-                           const struct clock_reading *now)
+static void retry_deferred(struct rpc *rpc, const struct clock_reading *now)
 {
     struct task *waiting[DEFERRED_MAX];
     size_t count = rpc->deferred_count;
@@ -332,7 +378,7 @@ static void retry_deferred(struct rpc *rpc, struct channel *channel,
     memcpy(waiting, rpc->deferred, count * sizeof(waiting[0]));
     rpc->deferred_count = 0;
     for (size_t i = 0; i < count; i++)
-        answer(rpc, waiting[i], channel, now);
+        answer(rpc, waiting[i], now);
 }
 
 static void drop_deferred(struct rpc *rpc)
@@ -405,7 +451,6 @@ static void set_lists(struct rpc *rpc, struct task *t, const struct clock_readin
 static void *control_main(void *context)
 {
     struct rpc *rpc = context;
-    struct channel *channel = rpc->channel;
     void *tasks[BATCH_MAX];
     bool stopped = false;
 
@@ -416,7 +461,7 @@ static void *control_main(void *context)
         struct clock_reading now = read_clock(rpc, wait_ns);
 
         stopped = count == 0 && atomic_load(&rpc->stopping);
-        retry_deferred(rpc, channel, &now);
+        retry_deferred(rpc, &now);
         for (size_t i = 0; i < count; i++) {
             struct task *t = tasks[i];
 
@@ -425,7 +470,7 @@ static void *control_main(void *context)
             else if (t->lists)
                 set_lists(rpc, t, &now);
             else
-                answer(rpc, t, channel, &now);
+                answer(rpc, t, &now);
         }
     }
     drop_deferred(rpc);
@@ -504,17 +549,15 @@ static enum prober_error start_threads(struct rpc *rpc)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned wanted = cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
 
-    if (channel_plain_create(&rpc->channel))
-        return PROBER_ERR_NOMEM;
     if (pthread_create(&rpc->control_thread, NULL, control_main, rpc))
         return PROBER_ERR_NOMEM;
     rpc->control_started = true;
-    for (unsigned i = 0; i < wanted; i++) {
+    for (unsigned i = 0; i < GREETERS + wanted; i++) {
         struct worker *worker = &rpc->workers[i];
 
         worker->rpc = rpc;
-        if (channel_plain_create(&worker->channel) ||
-            pthread_create(&worker->thread, NULL, worker_main, worker))
+        worker->queue = i < GREETERS ? rpc->greetings : rpc->calls;
+        if (pthread_create(&worker->thread, NULL, worker_main, worker))
             return PROBER_ERR_NOMEM;
         rpc->worker_count++;
     }
@@ -527,13 +570,18 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     enum prober_error err = prober_fail(why, PROBER_ERR_NOMEM, "no memory to serve agents");
     struct clock_reading now = clock_read();
     struct control_config control = config->control;
+    struct door_config door = {.tls = config->tls, .plain = true};
     unsigned max = connections_max(change), per_peer = connections_per_peer(change);
     struct rpc *rpc = calloc(1, sizeof(*rpc));
 
     if (!rpc || queue_create(&rpc->calls, QUEUE_CAPACITY) ||
-        queue_create(&rpc->tasks, QUEUE_CAPACITY))
+        queue_create(&rpc->greetings, HANDSHAKES_MAX) ||
+        queue_create(&rpc->tasks, QUEUE_CAPACITY) || handshakes_create(&rpc->handshakes))
         goto out;
     pthread_mutex_init(&rpc->peers_lock, NULL);
+    door.handshakes = rpc->handshakes;
+    if (door_create(&rpc->door, &door))
+        goto out;
     rpc->ingest = config->ingest;
     rpc->server_boot = control.server_boot;
     atomic_init(&rpc->progress_ns, now.mono_ns);
@@ -612,6 +660,7 @@ void rpc_stop(struct rpc *rpc)
         return;
     link_server_stop(rpc->server);
     queue_close(rpc->calls);
+    queue_close(rpc->greetings);
     for (unsigned i = 0; i < rpc->worker_count; i++)
         pthread_join(rpc->workers[i].thread, NULL);
     rpc->worker_count = 0;
@@ -626,15 +675,15 @@ void rpc_close(struct rpc *rpc)
 {
     if (!rpc)
         return;
-    if (rpc->calls && rpc->tasks)
+    if (rpc->calls && rpc->greetings && rpc->tasks)
         rpc_stop(rpc);
     link_server_close(rpc->server);
     link_publisher_close(rpc->publisher);
     control_destroy(rpc->control);
-    for (unsigned i = 0; i < WORKERS_MAX; i++)
-        channel_destroy(rpc->workers[i].channel);
-    channel_destroy(rpc->channel);
+    door_destroy(rpc->door);
+    handshakes_destroy(rpc->handshakes);
     queue_destroy(rpc->calls);
+    queue_destroy(rpc->greetings);
     queue_destroy(rpc->tasks);
     free(rpc);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/channel_tls.h"
 #include "common/error.h"
 #include "common/metrics.h"
 #include "serverd/control.h"
@@ -24,6 +25,7 @@ struct rpc;
 struct rpc_config {
     const char *listen;
     const char *hint_listen; /* "": the host of `listen` and its port + 2 */
+    struct channel_server *tls; /* for trusted connections; NULL: there are none */
     struct ingest *ingest;
     struct control_config control; /* hint_port is set here */
 };

@@ -111,8 +111,7 @@ static void an_agent_that_proved_itself_is_let_in(void **state)
         assert_true(entry.is_secret);
         assert_true(prober_id_equal(&entry.identity->agent_id, &ends.pki.agent_id));
         assert_string_equal(entry.identity->region, GIVEN_REGION);
-        assert_int_equal(channel_seal(entry.channel, "plan", 4, &frame), PROBER_OK);
-        door_leave(guest);
+        assert_int_equal(door_answer(guest, "plan", 4, &frame), PROBER_OK);
         assert_int_equal(channel_open(agent, frame.bytes, frame.len, &body, &len), PROBER_OK);
     }
     assert_int_equal(counts().open, 0);
@@ -137,9 +136,11 @@ static void a_plain_call_is_let_in_where_plain_is_accepted(void **state)
     assert_false(door_is_handshake(frame.bytes, frame.len));
     assert_int_equal(enter(), DOOR_CALL);
     assert_memory_equal(entry.body, "hello", 5);
-    assert_null(entry.channel);
     assert_null(entry.identity);
     assert_false(entry.is_secret);
+    assert_int_equal(door_answer(guest, "welcome", 7, &frame), PROBER_OK);
+    assert_memory_equal(frame.bytes + CHANNEL_HEADER_LEN, "welcome", 7);
+    plain_frame("hello");
     open_door(ends.server, false);
     enter();
     assert_handshake_needed(PROBER_ERR_DENIED);
@@ -199,7 +200,7 @@ static void a_certificate_is_judged_on_each_call(void **state)
     (void)state;
     connect_by(ends.client);
     assert_int_equal(call("sync"), DOOR_CALL);
-    door_leave(guest);
+    assert_int_equal(door_answer(guest, "", 0, &frame), PROBER_OK);
     revoked = true;
     call("sync");
     assert_handshake_needed(PROBER_ERR_DENIED);
@@ -213,12 +214,15 @@ static void a_certificate_is_judged_on_each_call(void **state)
 
 static void one_call_of_a_session_is_open_at_a_time(void **state)
 {
+    struct strbuf answer = STRBUF_INIT;
     (void)state;
     connect_by(ends.client);
     assert_int_equal(call("first"), DOOR_CALL);
     assert_int_equal(channel_seal(agent, "second", 6, &frame), PROBER_OK);
     assert_int_equal(enter(), DOOR_DROP);
-    door_leave(guest);
+    assert_int_equal(door_answer(guest, "", 0, &answer), PROBER_OK);
+    assert_int_equal(door_answer(guest, "", 0, &answer), PROBER_ERR_STATE);
+    strbuf_free(&answer);
     assert_int_equal(enter(), DOOR_CALL);
     assert_memory_equal(entry.body, "second", 6);
 }

@@ -29,7 +29,7 @@ static void a_session_lives_as_long_as_somebody_holds_it(void **state)
 
 static void a_connection_without_hello_has_no_session(void **state)
 {
-    struct peer *peer = peer_create();
+    struct peer *peer = peer_create(NULL);
 
     (void)state;
     assert_non_null(peer);
@@ -40,7 +40,7 @@ static void a_connection_without_hello_has_no_session(void **state)
 
 static void the_end_of_a_connection_shows_at_its_session(void **state)
 {
-    struct peer *peer = peer_create();
+    struct peer *peer = peer_create(NULL);
     struct session *s = given_session(1), *held;
 
     (void)state;
@@ -54,7 +54,7 @@ static void the_end_of_a_connection_shows_at_its_session(void **state)
 
 static void a_second_hello_replaces_the_session_without_pulling_it_away(void **state)
 {
-    struct peer *peer = peer_create();
+    struct peer *peer = peer_create(NULL);
     struct session *held, *next;
 
     (void)state;

@@ -35,9 +35,8 @@ struct fake_reply fake_reply_at(size_t i)
     return reply;
 }
 
-void reply_send(struct link_call *call, struct channel *channel, const struct wire_reply *reply)
+void reply_send(struct link_call *call, const struct wire_reply *reply)
 {
-    (void)channel;
     pthread_mutex_lock(&lock);
     if (count < FAKE_REPLIES_MAX) {
         replies[count].call = call;
@@ -47,9 +46,8 @@ void reply_send(struct link_call *call, struct channel *channel, const struct wi
     pthread_mutex_unlock(&lock);
 }
 
-void reply_send_body(struct link_call *call, struct channel *channel, const struct strbuf *body)
+void reply_send_body(struct link_call *call, const struct strbuf *body)
 {
     (void)call;
-    (void)channel;
     (void)body;
 }
