@@ -27,10 +27,10 @@ def agentd(build):
 
 @pytest.fixture
 def path(lab):
-    """A lab with two hosts and five routers between them, 30 ms away each way."""
+    """A lab with two hosts and five routers between them, 60 ms away each way."""
     lab.add_host("a", "ra")
     lab.add_host("b", "rb")
-    lab.set_both("ra", "rb", delay="30ms", hops=5, error_rate=100000)
+    lab.set_both("ra", "rb", delay="60ms", hops=5, error_rate=100000)
     # or the kernel of the target sends no more than one "port unreachable" a second
     lab.sysctl("b", "ipv4.icmp_ratemask", 0)
     lab.sysctl("b", "ipv6.icmp.ratelimit", 0)
@@ -73,7 +73,8 @@ def check_laws(hop, number):
 def test_every_hop_is_named_with_its_loss_and_rtt(path, protocol, family):
     path.set("ra", "rb", loss="20%", loss_hop=3, mute_hop=2)
     target = getattr(path.hosts["b"], family)
-    result = trace(path, "-protocol", protocol, "-count", "1000", *FAST, target)[target]
+    result = trace(path, "-protocol", protocol, "-count", "1000", *FAST, "-timeout", "2s",
+                   target)[target]
     stats = path.stats()["a", "b"]
     hops = result["hops"]
     expected = [*routers(path, family), target]
@@ -93,7 +94,7 @@ def test_every_hop_is_named_with_its_loss_and_rtt(path, protocol, family):
     assert all("remark" not in h for h in behind), "each loses what the path loses"
     for number in (1, 3, 4, 5, 6):
         hop = hops[number - 1]
-        assert hop["rtt"]["p50"] == pytest.approx(0.060 * number / 6, rel=0.1), hop
+        assert hop["rtt"]["p50"] == pytest.approx(0.120 * number / 6, rel=0.1), hop
         if number >= 3:
             assert 0.15 <= hop["loss_ratio"] <= 0.25, hop
 
