@@ -89,14 +89,14 @@ def test_every_hop_is_named_with_its_loss_and_rtt(path, protocol, family):
     lost = stats["request.lost" if protocol == "icmp" else "rest.lost"]
     assert sum(h["sent"] for h in behind) * 0.18 <= sum(h["lost"] for h in behind) \
         <= sum(h["sent"] for h in behind) * 0.22
-    missed = sum(h["lost"] + h["unknown"] for h in behind)
-    assert missed <= lost <= missed + hops[1]["sent"] * 0.3
+    missed = sum(h["lost"] + h["unknown"] - h["late"] for h in behind)
+    assert missed <= lost <= missed + 10, "the first probes go beyond the end, and are not shown"
     assert all("remark" not in h for h in behind), "each loses what the path loses"
     for number in (1, 3, 4, 5, 6):
         hop = hops[number - 1]
         assert hop["rtt"]["p50"] == pytest.approx(0.120 * number / 6, rel=0.1), hop
         if number >= 3:
-            assert 0.15 <= hop["loss_ratio"] <= 0.25, hop
+            assert 0.14 <= hop["loss_ratio"] <= 0.26, hop
 
 
 def test_a_router_that_limits_its_answers_is_not_blamed_on_the_path(path):
