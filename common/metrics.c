@@ -202,6 +202,26 @@ void metrics_histogram_text(struct metrics_writer *w, const char *labels, size_t
     strbuf_putc(w->out, '\n');
 }
 
+void metrics_one(struct metrics_writer *w, const char *name, enum metric_type type,
+                 const char *help, uint64_t value)
+{
+    const struct metric_family family = {name, type, NULL, help};
+
+    metrics_family(w, &family);
+    metrics_sample_u64(w, NULL, 0, value);
+}
+
+void metrics_by(struct metrics_writer *w, const struct metric_family *family, const char *label,
+                const char *const *values, const uint64_t *numbers, size_t count)
+{
+    metrics_family(w, family);
+    for (size_t i = 0; i < count; i++) {
+        const struct metric_label l = {label, values[i]};
+
+        metrics_sample_u64(w, &l, 1, numbers[i]);
+    }
+}
+
 void metrics_histogram(struct metrics_writer *w, const struct metric_label *labels, size_t count,
                        const char *const *bounds, size_t n, const uint64_t *cumulative,
                        uint64_t sum_ns)

@@ -49,6 +49,12 @@ void metrics_sample_u64(struct metrics_writer *w, const struct metric_label *lab
 /* One series whose value is ns nanoseconds, written as seconds, exactly. */
 void metrics_sample_ns(struct metrics_writer *w, const struct metric_label *labels, size_t count,
                        uint64_t ns);
+/* A family of one series without labels. */
+void metrics_one(struct metrics_writer *w, const char *name, enum metric_type type,
+                 const char *help, uint64_t value);
+/* A family whose series differ in one label: values[count], each with its number. */
+void metrics_by(struct metrics_writer *w, const struct metric_family *family, const char *label,
+                const char *const *values, const uint64_t *numbers, size_t count);
 /* A histogram: bounds[n] ascending upper bounds in seconds as texts ("5e-05"), cumulative[n + 1]
  * counts (the last is +Inf = count), sum in ns. */
 void metrics_histogram(struct metrics_writer *w, const struct metric_label *labels, size_t count,

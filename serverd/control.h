@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/metrics.h"
 #include "common/id.h"
 #include "common/strbuf.h"
 #include "common/wire.h"
@@ -97,6 +98,8 @@ uint64_t control_step(struct control *c, const struct clock_reading *now, bool *
  * agent dies of that. */
 void control_forgive(struct control *c, uint64_t ns);
 const struct control_stats *control_stats(const struct control *c);
+/* Writes them: the families of registry and plan. Any thread. */
+void control_write_metrics(const struct control *c, struct metrics_writer *w);
 void control_destroy(struct control *c);
 
 #endif

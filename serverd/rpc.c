@@ -690,27 +690,6 @@ void rpc_close(struct rpc *rpc)
 
 /* ---- metrics ---- */
 
-static void write_one(struct metrics_writer *w, const char *name, enum metric_type type,
-                      const char *help, uint64_t value)
-{
-    const struct metric_family family = {name, type, NULL, help};
-
-    metrics_family(w, &family);
-    metrics_sample_u64(w, NULL, 0, value);
-}
-
-static void write_by(struct metrics_writer *w, const struct metric_family *family,
-                     const char *label, const char *const *values, const uint64_t *numbers,
-                     size_t count)
-{
-    metrics_family(w, family);
-    for (size_t i = 0; i < count; i++) {
-        const struct metric_label l = {label, values[i]};
-
-        metrics_sample_u64(w, &l, 1, numbers[i]);
-    }
-}
-
 static void write_link(const struct rpc *rpc, struct metrics_writer *w)
 {
     static const struct metric_family connections = {
@@ -719,97 +698,37 @@ static void write_link(const struct rpc *rpc, struct metrics_writer *w)
     static const struct metric_family faults = {
         "prober_server_link_faults_total", METRIC_COUNTER, NULL,
         "Calls that were not what they should be, by what was wrong with them."};
+    static const struct metric_family longest = {
+        "prober_server_control_step_max_seconds", METRIC_GAUGE, "seconds",
+        "The longest turn of the control thread so far: registry, plan and directory."};
     static const char *const results[] = {"accepted", "refused", "dropped"};
     struct link_server_counts counts;
     uint64_t numbers[FAULT_COUNT];
 
     link_server_counts(rpc->server, &counts);
-    write_one(w, "prober_server_link_connections", METRIC_GAUGE, "Connections of agents, open now.",
+    metrics_one(w, "prober_server_link_connections", METRIC_GAUGE, "Connections of agents, open now.",
               counts.connections);
-    write_by(w, &connections, "result", results,
+    metrics_by(w, &connections, "result", results,
              (const uint64_t[]){counts.accepted_total, counts.refused_total, counts.dropped_total},
              ARRAY_LEN(results));
-    write_one(w, "prober_server_link_requests_total", METRIC_COUNTER, "Requests of agents.",
+    metrics_one(w, "prober_server_link_requests_total", METRIC_COUNTER, "Requests of agents.",
               counts.requests_total);
     for (size_t i = 0; i < FAULT_COUNT; i++)
         numbers[i] = atomic_load(&rpc->faults[i]);
-    write_by(w, &faults, "reason", fault_labels, numbers, FAULT_COUNT);
-    write_one(w, "prober_server_link_busy_total", METRIC_COUNTER,
+    metrics_by(w, &faults, "reason", fault_labels, numbers, FAULT_COUNT);
+    metrics_one(w, "prober_server_link_busy_total", METRIC_COUNTER,
               "Calls refused because a queue of the link was full.", atomic_load(&rpc->busy));
-    write_one(w, "prober_server_link_queue_depth", METRIC_GAUGE,
+    metrics_one(w, "prober_server_link_queue_depth", METRIC_GAUGE,
               "Calls that wait for a worker or for the control thread.",
               queue_depth(rpc->calls) + queue_depth(rpc->tasks));
-}
-
-static void write_agents(const struct control_stats *stats, struct metrics_writer *w)
-{
-    static const struct metric_family agents = {
-        "prober_server_agents", METRIC_GAUGE, NULL,
-        "Agents in the registry: all that are known, and those that are alive."};
-    static const struct metric_family refused = {
-        "prober_server_agents_refused_total", METRIC_COUNTER, NULL,
-        "Agents that were not taken when they said hello, by reason."};
-    static const char *const states[] = {"known", "alive"};
-    const char *reasons[REGISTRY_REFUSAL_COUNT];
-    uint64_t numbers[REGISTRY_REFUSAL_COUNT];
-    size_t count = 0;
-
-    write_by(w, &agents, "state", states,
-             (const uint64_t[]){atomic_load(&stats->agents_known),
-                                atomic_load(&stats->agents_alive)},
-             ARRAY_LEN(states));
-    for (int i = REGISTRY_TAKEN + 1; i < REGISTRY_REFUSAL_COUNT; i++, count++) {
-        reasons[count] = registry_refusal_text((enum registry_refusal)i);
-        numbers[count] = atomic_load(&stats->refused[i]);
-    }
-    write_by(w, &refused, "reason", reasons, numbers, count);
-}
-
-static void write_plan(const struct rpc *rpc, const struct control_stats *stats,
-                       struct metrics_writer *w)
-{
-    static const struct metric_family longest = {
-        "prober_server_control_step_max_seconds", METRIC_GAUGE, "seconds",
-        "The longest turn of the control thread so far: registry, plan and directory."};
-
-    write_one(w, "prober_server_hellos_total", METRIC_COUNTER, "Agents that were taken at hello.",
-              atomic_load(&stats->hellos));
-    write_one(w, "prober_server_syncs_total", METRIC_COUNTER, "Answered calls for the plan.",
-              atomic_load(&stats->syncs));
-    write_one(w, "prober_server_plans_sent_total", METRIC_COUNTER,
-              "Plans sent to agents whose own was another.", atomic_load(&stats->plans_sent));
-    write_one(w, "prober_server_hints_total", METRIC_COUNTER,
+    metrics_one(w, "prober_server_hints_total", METRIC_COUNTER,
               "Hints to agents that the plan has changed.", atomic_load(&rpc->hints));
-    write_one(w, "prober_server_plan_revision", METRIC_GAUGE,
-              "Counts the plans made since the start of the server.",
-              atomic_load(&stats->plan_revision));
-    write_one(w, "prober_server_plan_targets", METRIC_GAUGE, "ICMP targets in the plan.",
-              atomic_load(&stats->plan_targets));
-    write_one(w, "prober_server_plan_http_targets", METRIC_GAUGE, "HTTP targets in the plan.",
-              atomic_load(&stats->plan_http_targets));
-    write_one(w, "prober_server_plan_withheld_entries", METRIC_GAUGE,
-              "HTTP entries that some agents do not get, for they hold secrets and links are plain.",
-              atomic_load(&stats->plan_withheld));
-    write_one(w, "prober_server_plan_shadowed_targets", METRIC_GAUGE,
-              "Targets that an earlier entry of their region names too, with other settings.",
-              atomic_load(&stats->plan_shadowed));
-    write_one(w, "prober_server_plan_refused_regions", METRIC_GAUGE,
-              "Regions whose agents get no URLs, for they would make too many series.",
-              atomic_load(&stats->plan_refused));
-    write_one(w, "prober_server_plan_regions", METRIC_GAUGE, "Regions in the plan.",
-              atomic_load(&stats->plan_regions));
-    write_one(w, "prober_server_control_failures_total", METRIC_COUNTER,
-              "Plans or answers that could not be made for lack of memory, or were too large.",
-              atomic_load(&stats->failures));
     metrics_family(w, &longest);
     metrics_sample_ns(w, NULL, 0, atomic_load(&rpc->step_max_ns));
 }
 
 void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w)
 {
-    const struct control_stats *stats = control_stats(rpc->control);
-
     write_link(rpc, w);
-    write_agents(stats, w);
-    write_plan(rpc, stats, w);
+    control_write_metrics(rpc->control, w);
 }
