@@ -25,6 +25,8 @@ class Web(http.server.BaseHTTPRequestHandler):
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 64
+    def server_bind(self):  # without asking for its own name
+        socketserver.TCPServer.server_bind(self)
 server = Server(("0.0.0.0", 8080), Web)
 print("ready", flush=True)
 server.serve_forever()
