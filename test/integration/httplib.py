@@ -58,13 +58,19 @@ FILES = {"user": "user\n", "pass": "\n pass \n", "token": "t0ken\n", "body.txt":
          "text": "no PEM\n"}
 
 
-def free_port():
-    """A port that nobody listens on, at both loopbacks."""
-    sockets = bound_loopbacks()
-    port = sockets[0].getsockname()[1]
-    for sock in sockets:
+def free_ports(count):
+    """Different ports that nobody listens on, at both loopbacks."""
+    bound = [bound_loopbacks() for _ in range(count)]
+    for sock in (sock for sockets in bound for sock in sockets[1:]):
         sock.close()
-    return port
+    ports = [sockets[0].getsockname()[1] for sockets in bound]
+    for sockets in bound:
+        sockets[0].close()
+    return ports
+
+
+def free_port():
+    return free_ports(1)[0]
 
 
 def is_free(port):
@@ -203,7 +209,8 @@ class World:
         self.closers.callback(server.close)
 
     def _nginx(self):
-        ports = {name: free_port() for name in ("plain", "h2", "h1", "tls12", "tls13", "client")}
+        names = "plain", "h2", "h1", "tls12", "tls13", "client"
+        ports = dict(zip(names, free_ports(len(names))))
         www = os.path.join(self.directory, "www")
         os.makedirs(www)
         for name, data in (("page", b"a page of nginx\n"), ("big", b"0123456789abcde\n" * (BIG // 16))):
