@@ -103,7 +103,7 @@ static size_t results_count(void)
     return count;
 }
 
-static void add_to_story(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void add_to_story(const char *format, ...)
 {
     va_list arguments;
     size_t len;
