@@ -5,14 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/pki_file.h"
 
 #define OWN "agent.pem"
 #define NEXT_KEY "next.key"
 #define BEGIN_CERTIFICATE "-----BEGIN CERTIFICATE-----"
+/* For a key that others may have read. */
+#define REMEDY "have it revoked and join anew"
 #define FILE_PATH_MAX (PATH_MAX + 16)
 
 struct credentials {
@@ -31,46 +33,6 @@ static void path_in(const struct credentials *c, const char *name, char out[FILE
 static bool is_given(const char *path)
 {
     return path && path[0];
-}
-
-/* Names the file in front of what is wrong with it. */
-static enum prober_error about_file(const char *path, enum prober_error err,
-                                    struct prober_failure *why)
-{
-    struct prober_failure reason;
-
-    if (!err || !why)
-        return err;
-    reason = *why;
-    return prober_fail(why, err, "%.200s: %.280s", path, reason.text);
-}
-
-static enum prober_error read_text(const char *path, struct strbuf *out, struct prober_failure *why)
-{
-    char *bytes;
-    size_t len;
-    enum prober_error err = file_read(path, PKI_BYTES_MAX, &bytes, &len, why);
-
-    if (err)
-        return err;
-    pki_forget(out);
-    *out = (struct strbuf){.bytes = bytes, .len = len, .room = len + 1};
-    return strlen(bytes) == len
-               ? PROBER_OK
-               : prober_fail(why, PROBER_ERR_SYNTAX, "%.300s is not text (PEM)", path);
-}
-
-static enum prober_error read_secret(const char *path, struct strbuf *out,
-                                     struct prober_failure *why)
-{
-    struct stat about;
-
-    if (stat(path, &about) == 0 && (about.st_mode & 077))
-        return prober_fail(why, PROBER_ERR_STATE,
-                           "%.300s can be read by others: make it mode 0600, or if somebody may "
-                           "have read it, have it revoked and join anew",
-                           path);
-    return read_text(path, out, why);
 }
 
 /* ---- what there is ---- */
@@ -98,13 +60,13 @@ static enum prober_error read_given(struct credentials *c, const struct credenti
                            "an authority's certificate, the agent's, and its private key are "
                            "given together");
     c->given = true;
-    err = read_text(config->ca, &c->ca, why);
+    err = pki_file_read(config->ca, &c->ca, why);
     if (!err)
-        err = read_text(config->certificate, &c->certificate, why);
+        err = pki_file_read(config->certificate, &c->certificate, why);
     if (!err)
-        err = read_text(config->key, &c->key, why);
+        err = pki_file_read(config->key, &c->key, why);
     return err ? err
-               : about_file(
+               : pki_file_fault(
                      config->certificate,
                      check(c->certificate.bytes, c->key.bytes, c->ca.bytes, &c->identity, why),
                      why);
@@ -136,9 +98,9 @@ static enum prober_error read_own(struct credentials *c, struct prober_failure *
     path_in(c, OWN, path);
     if (access(path, F_OK) && errno == ENOENT)
         return PROBER_OK;
-    err = read_secret(path, &all, why);
+    err = pki_file_read_secret(path, REMEDY, &all, why);
     if (!err)
-        err = about_file(path, split(c, all.bytes, why), why);
+        err = pki_file_fault(path, split(c, all.bytes, why), why);
     pki_forget(&all);
     return err;
 }
@@ -204,7 +166,7 @@ static enum prober_error read_next(const struct credentials *c, struct strbuf *k
     char path[FILE_PATH_MAX];
 
     path_in(c, NEXT_KEY, path);
-    return read_secret(path, key, why);
+    return pki_file_read_secret(path, REMEDY, key, why);
 }
 
 static enum prober_error make_next(const struct credentials *c, struct strbuf *key,

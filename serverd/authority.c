@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/pki_file.h"
 
 #define CA_CERTIFICATE "ca.crt"
 #define CA_KEY "ca.key"
 #define SERVER "server.pem"
+/* For a key that others may have read. */
+#define REMEDY "move the directory away and join all agents anew"
 #define FILE_PATH_MAX (PATH_MAX + 16)
 
 struct authority {
@@ -32,51 +35,6 @@ static bool is_given(const char *path)
 static void path_in(const char *dir, const char *name, char out[FILE_PATH_MAX])
 {
     snprintf(out, FILE_PATH_MAX, "%.*s/%s", PATH_MAX - 1, dir, name);
-}
-
-static enum prober_error read_text(const char *path, struct strbuf *out, struct prober_failure *why)
-{
-    char *bytes;
-    size_t len;
-    enum prober_error err = file_read(path, PKI_BYTES_MAX, &bytes, &len, why);
-    struct strbuf text = STRBUF_INIT;
-
-    if (err)
-        return err;
-    text.bytes = bytes;
-    text.len = len;
-    text.room = len + 1;
-    if (strlen(bytes) != len)
-        err = prober_fail(why, PROBER_ERR_SYNTAX, "%.300s is not text (PEM)", path);
-    pki_forget(out);
-    *out = text;
-    return err;
-}
-
-/* Of our own files: a key that others can read is a secret no more. */
-static enum prober_error read_secret(const char *path, struct strbuf *out,
-                                     struct prober_failure *why)
-{
-    struct stat about;
-
-    if (stat(path, &about) == 0 && (about.st_mode & 077))
-        return prober_fail(why, PROBER_ERR_STATE,
-                           "%.300s can be read by others: make it mode 0600, or if somebody may "
-                           "have read it, move the directory away and join all agents anew",
-                           path);
-    return read_text(path, out, why);
-}
-
-/* Names the file in front of what is wrong with it. */
-static enum prober_error about_file(const char *path, enum prober_error err,
-                                    struct prober_failure *why)
-{
-    struct prober_failure reason;
-
-    if (!err || !why)
-        return err;
-    reason = *why;
-    return prober_fail(why, err, "%.200s: %.280s", path, reason.text);
 }
 
 /* ---- making an authority ---- */
@@ -163,21 +121,22 @@ static enum prober_error open_ca(struct authority *a, const char *certificate, c
                                  bool own, struct prober_failure *why)
 {
     struct strbuf key_text = STRBUF_INIT;
-    enum prober_error err = read_text(certificate, &a->ca_text, why);
+    enum prober_error err = pki_file_read(certificate, &a->ca_text, why);
 
     if (err)
         return err;
-    err = about_file(certificate,
-                     pki_read_certificate(a->ca_text.bytes, a->ca_text.len, &a->ca_identity, why),
-                     why);
+    err = pki_file_fault(
+        certificate, pki_read_certificate(a->ca_text.bytes, a->ca_text.len, &a->ca_identity, why),
+        why);
     if (!err && a->ca_identity.role != PKI_ROLE_CA)
         err = prober_fail(why, PROBER_ERR_STATE,
                           "%.300s is not the certificate of a certificate authority", certificate);
     if (err || !is_given(key))
         return err;
-    err = own ? read_secret(key, &key_text, why) : read_text(key, &key_text, why);
+    err = own ? pki_file_read_secret(key, REMEDY, &key_text, why)
+              : pki_file_read(key, &key_text, why);
     if (!err)
-        err = about_file(key, pki_ca_open(&a->ca, a->ca_text.bytes, key_text.bytes, why), why);
+        err = pki_file_fault(key, pki_ca_open(&a->ca, a->ca_text.bytes, key_text.bytes, why), why);
     pki_forget(&key_text);
     return err;
 }
@@ -217,12 +176,12 @@ static enum prober_error open_given_server(struct authority *a,
                                            const struct authority_config *config, int64_t now_s,
                                            struct prober_failure *why)
 {
-    enum prober_error err = read_text(config->certificate, &a->certificate, why);
+    enum prober_error err = pki_file_read(config->certificate, &a->certificate, why);
 
     a->given_server = true;
     if (!err)
-        err = read_text(config->key, &a->key, why);
-    return err ? err : about_file(config->certificate, check_server(a, now_s, why), why);
+        err = pki_file_read(config->key, &a->key, why);
+    return err ? err : pki_file_fault(config->certificate, check_server(a, now_s, why), why);
 }
 
 /* ---- the server's own certificate, issued by us ---- */
@@ -265,7 +224,7 @@ static enum prober_error open_own_server(struct authority *a, int64_t now_s,
     char path[FILE_PATH_MAX];
 
     path_in(a->dir, SERVER, path);
-    if (read_secret(path, &a->key, NULL) == PROBER_OK) {
+    if (pki_file_read_secret(path, REMEDY, &a->key, NULL) == PROBER_OK) {
         strbuf_put(&a->certificate, a->key.bytes, a->key.len);
         if (strbuf_ok(&a->certificate) && check_server(a, now_s, NULL) == PROBER_OK &&
             pki_check_issued(a->ca_text.bytes, a->certificate.bytes, NULL) == PROBER_OK &&
@@ -326,7 +285,8 @@ enum prober_error authority_open(struct authority **out, const struct authority_
               ? open_ca(a, config->ca_certificate, config->ca_key, false, why)
               : open_own_ca(a, now_s, why);
     if (!err)
-        err = about_file("certificate authority", pki_check_time(&a->ca_identity, now_s, why), why);
+        err = pki_file_fault("certificate authority", pki_check_time(&a->ca_identity, now_s, why),
+                             why);
     if (!err && !is_given(config->certificate) && is_given(config->ca_certificate))
         err = file_make_dir(a->dir, 0700, why);
     if (!err)
