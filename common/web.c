@@ -24,6 +24,8 @@
 #define HEADERS_MAX "16384"
 #define THIN_US 100000
 #define REPLY_CHUNK 65536
+#define STREAM_CHUNK 16384
+#define LINGER_SHARE 4 /* one connection of so many may take its time */
 #define REPLY_TIMEOUTS 6 /* a reply may take that many times the timeout of a request */
 
 struct web_server {
@@ -36,6 +38,7 @@ struct web_server {
     unsigned threads, per_peer;
     bool (*spared)(void *gate_context, const struct prober_addr *peer);
     atomic_int connections; /* that are served */
+    atomic_int lingering;   /* of them: that take their time */
     pthread_t thinner;
     bool thins; /* the thread runs */
     atomic_bool closing;
@@ -53,6 +56,7 @@ struct web_exchange {
     const struct mg_request_info *info;
     enum web_method method;
     bool head; /* the body of the answer is left out */
+    bool lingers;
     const struct web_route *route; /* that answers; NULL: none */
     unsigned allowed;              /* methods that the path has */
     const char *rest;
@@ -74,6 +78,8 @@ static const struct {
                {"POST", WEB_POST, false},
                {"PUT", WEB_PUT, false},
                {"DELETE", WEB_DELETE, false}};
+
+static const char lingers_taken[] = "too many clients follow something already\n";
 
 static void count_status(struct web_server *s, int status)
 {
@@ -118,6 +124,16 @@ static void settle(struct web_exchange *x, int status)
         x->hook(x->hook_context, status);
 }
 
+/* The headers that every answer has. */
+static void start_head(struct web_exchange *x, int status, const char *type)
+{
+    settle(x, status);
+    mg_response_header_start(x->conn, status);
+    add_date(x->conn);
+    mg_response_header_add(x->conn, "Content-Type", type, -1);
+    mg_response_header_add(x->conn, "X-Content-Type-Options", "nosniff", -1);
+}
+
 static void reply(struct web_exchange *x, int status, const char *type, const char *name,
                   const char *value, const void *bytes, size_t len)
 {
@@ -125,13 +141,9 @@ static void reply(struct web_exchange *x, int status, const char *type, const ch
 
     if (x->status)
         return;
-    settle(x, status);
     snprintf(length, sizeof(length), "%zu", len);
-    mg_response_header_start(x->conn, status);
-    add_date(x->conn);
-    mg_response_header_add(x->conn, "Content-Type", type, -1);
+    start_head(x, status, type);
     mg_response_header_add(x->conn, "Content-Length", length, -1);
-    mg_response_header_add(x->conn, "X-Content-Type-Options", "nosniff", -1);
     if (name)
         mg_response_header_add(x->conn, name, value, -1);
     mg_response_header_send(x->conn);
@@ -155,6 +167,56 @@ void web_reply_text(struct web_exchange *x, int status, const char *text)
     web_reply(x, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
+bool web_linger(struct web_exchange *x)
+{
+    struct web_server *s = x->server;
+    int most = (int)((s->threads + LINGER_SHARE - 1) / LINGER_SHARE);
+
+    if (x->lingers)
+        return true;
+    x->lingers = atomic_fetch_add(&s->lingering, 1) < most;
+    if (!x->lingers)
+        atomic_fetch_sub(&s->lingering, 1);
+    return x->lingers;
+}
+
+bool web_stream(struct web_exchange *x, const char *type)
+{
+    if (x->status)
+        return false;
+    if (!web_linger(x)) {
+        reply(x, 503, "text/plain; charset=utf-8", "Retry-After", "10", lingers_taken,
+              sizeof(lingers_taken) - 1);
+        return false;
+    }
+    mg_disable_connection_keep_alive(x->conn); /* its end is the answer's */
+    start_head(x, 200, type);
+    mg_response_header_add(x->conn, "Cache-Control", "no-store", -1);
+    mg_response_header_add(x->conn, "X-Accel-Buffering", "no", -1); /* or nginx would keep it */
+    mg_response_header_send(x->conn);
+    return !x->head;
+}
+
+bool web_stream_put(struct web_exchange *x, const void *bytes, size_t len)
+{
+    const char *at = bytes;
+
+    while (len > 0 && !web_is_closing(x)) {
+        size_t chunk = len < STREAM_CHUNK ? len : STREAM_CHUNK;
+
+        if (mg_write(x->conn, at, chunk) != (int)chunk)
+            return false;
+        at += chunk;
+        len -= chunk;
+    }
+    return len == 0;
+}
+
+bool web_is_closing(const struct web_exchange *x)
+{
+    return atomic_load(&x->server->closing);
+}
+
 void web_refuse(struct web_exchange *x, int status, const char *name, const char *value,
                 const char *text)
 {
@@ -170,14 +232,30 @@ static void refuse(struct web_exchange *x, enum web_refusal reason, int status, 
 
 /* ---- routing ---- */
 
-/* Where the rest of a path that matches begins; NULL when it does not match. */
-static const char *match_path(const char *pattern, const char *path)
+/* Where the rest of a path that matches begins; NULL when it does not match. `name`, when not NULL,
+ * asks for the part of that name: it is path[*part_len] from *part on. */
+static const char *match_path(const char *pattern, const char *path, const char *name,
+                              const char **part, size_t *part_len)
 {
-    size_t len = strlen(pattern);
+    while (*pattern) {
+        if (strcmp(pattern, "*") == 0)
+            return path;
+        if (*pattern == '{') {
+            size_t len = strcspn(path, "/"), name_len = strcspn(++pattern, "}");
 
-    if (len >= 2 && strcmp(pattern + len - 2, "/*") == 0)
-        return strncmp(pattern, path, len - 1) == 0 ? path + len - 1 : NULL;
-    return strcmp(pattern, path) == 0 ? path + len : NULL;
+            if (len == 0)
+                return NULL;
+            if (name && strlen(name) == name_len && strncmp(name, pattern, name_len) == 0) {
+                *part = path;
+                *part_len = len;
+            }
+            path += len;
+            pattern += name_len + 1;
+        } else if (*pattern++ != *path++) {
+            return NULL;
+        }
+    }
+    return *path ? NULL : path;
 }
 
 static void reply_not_allowed(struct web_exchange *x, unsigned allowed)
@@ -200,7 +278,7 @@ static void find_route(struct web_exchange *x)
 
     for (size_t i = 0; i < s->route_count && !x->route; i++) {
         const struct web_route *route = &s->routes[i];
-        const char *rest = match_path(route->path, web_path(x));
+        const char *rest = match_path(route->path, web_path(x), NULL, NULL, NULL);
 
         if (!rest)
             continue;
@@ -293,6 +371,8 @@ static int on_request(struct mg_connection *conn)
         x.server->gate(&x, x.server->gate_context);
     else
         web_pass(&x);
+    if (x.lingers)
+        atomic_fetch_sub(&x.server->lingering, 1);
     free(x.body);
     return x.status;
 }
@@ -513,6 +593,19 @@ const char *web_path(const struct web_exchange *x)
 const char *web_path_rest(const struct web_exchange *x)
 {
     return x->rest;
+}
+
+bool web_path_part(const struct web_exchange *x, const char *name, char *out, size_t room)
+{
+    const char *part = NULL;
+    size_t len = 0;
+
+    if (!x->route || !match_path(x->route->path, web_path(x), name, &part, &len) || !part ||
+        len >= room)
+        return false;
+    memcpy(out, part, len);
+    out[len] = '\0';
+    return true;
 }
 
 bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room)

@@ -24,7 +24,9 @@ enum web_method { WEB_GET = 1, WEB_POST = 2, WEB_PUT = 4, WEB_DELETE = 8 };
 typedef void (*web_handler)(struct web_exchange *x, void *context);
 
 struct web_route {
-    const char *path;    /* exact, or a prefix when it ends in "/" + "*": then web_path_rest */
+    /* Exact; "{name}" stands for one part of it between slashes, for web_path_part; a prefix when it
+     * ends in "/" + "*": then web_path_rest. */
+    const char *path;
     unsigned methods;    /* enum web_method, or'ed; GET takes HEAD along */
     unsigned role;       /* what it takes to be let in: the gate's to judge, if there is one */
     web_handler handler;
@@ -77,6 +79,9 @@ void web_add_counts(const struct web_server *server, uint64_t by_class[6],
 enum web_method web_method(const struct web_exchange *x);
 const char *web_path(const struct web_exchange *x);
 const char *web_path_rest(const struct web_exchange *x);
+/* The part that "{name}" in the route's path stands for, decoded and never empty, into out[room]; false
+ * when it is too long. */
+bool web_path_part(const struct web_exchange *x, const char *name, char *out, size_t room);
 /* The decoded value of a query parameter into out[room]; false when absent or too long. */
 bool web_query(const struct web_exchange *x, const char *name, char *out, size_t room);
 const char *web_header(const struct web_exchange *x, const char *name); /* NULL when absent */
@@ -123,6 +128,17 @@ void web_reply_text(struct web_exchange *x, int status, const char *text);
 /* The same, with a Content-Encoding ("gzip"). */
 void web_reply_encoded(struct web_exchange *x, int status, const char *type, const char *encoding,
                        const void *bytes, size_t len);
+/* Asks whether the handler may take its time, waiting for something to happen: a quarter of all
+ * connections may, so that the others are left for who asks in passing. */
+bool web_linger(struct web_exchange *x);
+/* True when web_close waits for the handlers: those that take their time are to return. */
+bool web_is_closing(const struct web_exchange *x);
+/* An answer without an end of its own: begins it, with status 200. False when there is nothing to
+ * send: it was a HEAD, or it may not linger (then it was answered 503). */
+bool web_stream(struct web_exchange *x, const char *type);
+/* Sends bytes[len] of it. False when the client has gone, or has not taken them within the timeout, or
+ * the server closes: the handler is to return. */
+bool web_stream_put(struct web_exchange *x, const void *bytes, size_t len);
 /* True when the client accepts gzip (RFC 9110, section 12.5.3). */
 bool web_accepts_gzip(const struct web_exchange *x);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <stdatomic.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ static struct prober_failure why;
 static struct strbuf answer;
 static char *large;
 static char world[] = "world";
+static atomic_int followed, given_up; /* by handlers */
 
 /* ---- the routes ---- */
 
@@ -80,6 +82,43 @@ static void say_caller(struct web_exchange *x, void *context)
     web_reply_text(x, 200, web_caller(x) ? web_caller(x) : "nobody");
 }
 
+static void say_part(struct web_exchange *x, void *context)
+{
+    char id[8], agent[8], none[8], text[32];
+    (void)context;
+
+    if (!web_path_part(x, "id", id, sizeof(id)))
+        snprintf(id, sizeof(id), "(long)");
+    if (!web_path_part(x, "agent", agent, sizeof(agent)))
+        snprintf(agent, sizeof(agent), "(none)");
+    assert_false(web_path_part(x, "age", none, sizeof(none)));
+    snprintf(text, sizeof(text), "%s %s", id, agent);
+    web_reply_text(x, 200, text);
+}
+
+/* Follows until the client goes, or the server. */
+static void say_on(struct web_exchange *x, void *context)
+{
+    (void)context;
+    if (!web_stream(x, "text/event-stream"))
+        return;
+    atomic_fetch_add(&followed, 1);
+    while (web_stream_put(x, "tick\n\n", 6))
+        usleep(20000);
+    atomic_fetch_sub(&followed, 1);
+}
+
+/* As fast as it goes. */
+static void say_on_and_on(struct web_exchange *x, void *context)
+{
+    (void)context;
+    if (!web_stream(x, "text/plain"))
+        return;
+    while (web_stream_put(x, large, LARGE))
+        ;
+    atomic_fetch_add(&given_up, 1);
+}
+
 static void say_nothing(struct web_exchange *x, void *context)
 {
     (void)x;
@@ -91,7 +130,11 @@ static const struct web_route routes[] = {
     {"/body", WEB_POST, 0, say_body},     {"/body", WEB_PUT, 0, say_body},
     {"/gzip", WEB_GET, 0, say_gzip},      {"/change", WEB_GET | WEB_POST, 7, say_caller},
     {"/peer", WEB_GET, 0, say_peer},      {"/large", WEB_GET, 0, say_much},
-    {"/nothing", WEB_GET, 0, say_nothing}};
+    {"/nothing", WEB_GET, 0, say_nothing},
+    {"/tasks/{id}", WEB_GET, 0, say_part},
+    {"/tasks/{id}", WEB_DELETE, 0, say_nothing},
+    {"/tasks/{id}/output/{agent}", WEB_GET, 0, say_part},
+    {"/follow", WEB_GET, 0, say_on},      {"/flood", WEB_GET, 0, say_on_and_on}};
 
 /* ---- a gate ---- */
 
@@ -317,6 +360,119 @@ static void a_prefix_route_gets_the_rest_of_the_path(void **state)
     ask("DELETE /things/", "\r\n");
     assert_status(200);
     assert_string_equal(body(), "");
+}
+
+static void parts_of_a_path_are_given_by_name(void **state)
+{
+    (void)state;
+    ask("GET /tasks/t1", "\r\n");
+    assert_string_equal(body(), "t1 (none)");
+    ask("GET /tasks/t1/output/%E5%8D%8E?x=/", "\r\n");
+    assert_string_equal(body(), "t1 华");
+    ask("GET /tasks/12345678/output/a", "\r\n");
+    assert_string_equal(body(), "(long) a");
+    ask("DELETE /tasks/t1", "\r\n");
+    assert_status(500);
+    ask("POST /tasks/t1", "\r\n");
+    assert_status(405);
+    assert_non_null(strstr(answer.bytes, "Allow: GET, HEAD, DELETE\r\n"));
+}
+
+static void a_part_of_a_path_is_one_and_not_empty(void **state)
+{
+    static const char *const lines[] = {"GET /tasks", "GET /tasks/", "GET /tasks/a/",
+                                        "GET /tasks/a/output", "GET /tasks/a/output/",
+                                        "GET /tasks/a%2foutput%2fb/c", "GET /tasks/a/output/b/c",
+                                        "GET /tasks/a/outpub/b"};
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        ask(lines[i], "\r\n");
+        assert_status(404);
+    }
+}
+
+/* Until what the handlers count is so much. */
+static void wait_for(atomic_int *counter, int value)
+{
+    uint64_t until_ns = clock_monotonic_ns() + 20 * SECOND;
+
+    while (atomic_load(counter) != value) {
+        assert_true(clock_monotonic_ns() < until_ns);
+        usleep(1000);
+    }
+}
+
+static void a_stream_goes_on_until_its_client_leaves(void **state)
+{
+    char bytes[4096];
+    size_t len = 0;
+    int fd = connect_to("127.0.0.1");
+    (void)state;
+
+    send_text(fd, "GET /follow HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (len < 7 || memcmp(bytes + len - 6, "tick\n\n", 6) != 0) {
+        ssize_t n = recv(fd, bytes + len, 1, 0);
+
+        assert_true(n == 1 && len + 1 < sizeof(bytes));
+        bytes[++len] = '\0';
+    }
+    assert_non_null(strstr(bytes, " 200 "));
+    assert_non_null(strstr(bytes, "Content-Type: text/event-stream\r\n"));
+    assert_non_null(strstr(bytes, "Cache-Control: no-store\r\n"));
+    assert_non_null(strstr(bytes, "Connection: close\r\n"));
+    assert_null(strstr(bytes, "Content-Length"));
+    assert_int_equal(atomic_load(&followed), 1);
+    close(fd);
+    wait_for(&followed, 0);
+}
+
+/* The shared server has 4 connections: one may be followed. */
+static void few_may_follow_at_a_time_so_that_others_are_served(void **state)
+{
+    int fd = connect_to("127.0.0.1");
+    (void)state;
+
+    send_text(fd, "GET /follow HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&followed, 1);
+    ask("GET /follow", "\r\n");
+    assert_status(503);
+    assert_non_null(strstr(answer.bytes, "Retry-After: 10\r\n"));
+    ask("GET /hello", "\r\n");
+    assert_status(200);
+    close(fd);
+    wait_for(&followed, 0);
+    ask("HEAD /follow", "\r\n");
+    assert_status(200);
+    assert_string_equal(body(), "");
+}
+
+static void a_client_that_takes_nothing_is_followed_for_no_longer_than_the_timeout(void **state)
+{
+    int fd = connect_to("127.0.0.1");
+    (void)state;
+
+    send_text(fd, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&given_up, 1);
+    close(fd);
+}
+
+static void closing_ends_what_is_followed(void **state)
+{
+    uint64_t start_ns;
+    int fd;
+    (void)state;
+
+    assert_int_equal(given_a_server_of_its_own("127.0.0.1:0"), PROBER_OK);
+    fd = connect_to("127.0.0.1");
+    send_text(fd, "GET /follow HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&followed, 1);
+    start_ns = clock_monotonic_ns();
+    web_close(server);
+    server = NULL;
+    assert_true(clock_monotonic_ns() - start_ns < 15 * SECOND);
+    assert_int_equal(atomic_load(&followed), 0);
+    close(fd);
 }
 
 static void a_body_arrives_whole(void **state)
@@ -594,6 +750,12 @@ int main(void)
         TEST(an_unknown_path_is_404_and_no_file_is_served),
         TEST(a_method_that_a_path_lacks_is_405_with_those_it_has),
         TEST(a_prefix_route_gets_the_rest_of_the_path),
+        TEST(parts_of_a_path_are_given_by_name),
+        TEST(a_part_of_a_path_is_one_and_not_empty),
+        TEST(a_stream_goes_on_until_its_client_leaves),
+        TEST(few_may_follow_at_a_time_so_that_others_are_served),
+        TEST(a_client_that_takes_nothing_is_followed_for_no_longer_than_the_timeout),
+        TEST(closing_ends_what_is_followed),
         TEST(a_body_arrives_whole),
         TEST(a_client_that_waits_for_100_is_told_not_to),
         TEST(a_body_over_the_bound_is_413_without_being_read),
