@@ -7,7 +7,7 @@
  *            (pki_name.h), both chosen by the server, and the use clientAuth. Of a request for a
  *            certificate nothing is used but the public key and the proof that its private key is
  *            held. Keys that are made are P-256; an authority and a server may bring others.
- * Threads    Pure functions; any thread. A pki_ca is used by one thread at a time.
+ * Threads    Pure functions; any thread. A pki_ca issues for any thread, one at a time.
  * Ownership  Keys, certificates and requests are text or bytes in the caller's memory. A strbuf that
  *            held a key is to be freed by pki_forget.
  */

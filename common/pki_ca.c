@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@
 
 struct pki_ca {
     mbedtls_x509_crt certificate;
-    mbedtls_pk_context key;
+    pthread_mutex_t lock;
+    mbedtls_pk_context key; /* guarded by lock: the first signature makes tables in it */
     struct pki_identity identity;
 };
 
@@ -229,6 +231,7 @@ enum prober_error pki_ca_open(struct pki_ca **out, const char *certificate, cons
 
     if (!ca)
         return prober_fail(why, PROBER_ERR_NOMEM, "no memory for a certificate authority");
+    pthread_mutex_init(&ca->lock, NULL);
     mbedtls_x509_crt_init(&ca->certificate);
     mbedtls_pk_init(&ca->key);
     err = pki_x509_read_certificates(&ca->certificate, certificate, strlen(certificate), why);
@@ -256,6 +259,7 @@ void pki_ca_close(struct pki_ca *ca)
         return;
     mbedtls_pk_free(&ca->key);
     mbedtls_x509_crt_free(&ca->certificate);
+    pthread_mutex_destroy(&ca->lock);
     free(ca);
 }
 
@@ -336,12 +340,14 @@ static enum prober_error issue(struct pki_ca *ca, const struct purpose *purpose,
         return err;
     to_s = now_s + life_s;
     draft_init(&draft);
+    pthread_mutex_lock(&ca->lock);
     rc = draft_begin(&draft, subject_key, &ca->key);
     if (!rc)
         rc = write_end(&draft, ca, purpose, from_s > own->not_before_s ? from_s : own->not_before_s,
                        to_s < own->not_after_s ? to_s : own->not_after_s);
     if (!rc)
         rc = draft_sign(&draft, certificate);
+    pthread_mutex_unlock(&ca->lock);
     draft_free(&draft);
     if (rc)
         return prober_fail(why, pki_x509_error(rc, PROBER_ERR_IO),
