@@ -41,6 +41,15 @@ static const char *const migrations[] = {
     "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL,"
     " who TEXT NOT NULL, client TEXT NOT NULL, method TEXT NOT NULL, target TEXT NOT NULL,"
     " body TEXT NOT NULL, status INTEGER);",
+    "CREATE TABLE join_tokens (number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE,"
+    " region TEXT NOT NULL, made_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
+    " uses INTEGER NOT NULL);"
+    "CREATE TABLE join_spends (hash BLOB NOT NULL, number INTEGER NOT NULL, key BLOB NOT NULL,"
+    " id BLOB NOT NULL, region TEXT NOT NULL, PRIMARY KEY (hash, number)) WITHOUT ROWID;"
+    "CREATE TABLE members (key BLOB PRIMARY KEY, id BLOB NOT NULL, region TEXT NOT NULL,"
+    " joined_s INTEGER NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX members_by_id ON members (id);"
+    "CREATE TABLE revocations (id BLOB PRIMARY KEY, at_s INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 enum statement {
