@@ -25,8 +25,8 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def frame(body, magic=b"PMSH", version=1, length=None, crc=None):
-    return magic + struct.pack(">BBHII", version, 0, 0, len(body) if length is None else length,
+def frame(body, magic=b"PMSH", version=1, length=None, crc=None, kind=0):
+    return magic + struct.pack(">BBHII", version, kind, 0, len(body) if length is None else length,
                                crc32c(body) if crc is None else crc) + body
 
 
