@@ -41,6 +41,7 @@ struct control {
     uint64_t plan_due_ns; /* monotonic; UINT64_MAX: nothing changed */
     uint64_t tick_due_ns;
     uint64_t refusal_logged_ns;
+    uint64_t revocations_seen; /* their version + 1; 0: not seen yet */
     bool plain_warned;
 };
 
@@ -340,6 +341,29 @@ static void load_agent(void *context, const struct registry_agent *agent)
         log_warn("an agent of the store could not be loaded", LOG_U("number", agent->number));
 }
 
+static bool is_revoked(const struct control *c, const struct prober_id *id)
+{
+    return c->config.revocations && revocations_has_id(c->config.revocations, id);
+}
+
+/* Also at the start: a kill may have come before the store forgot the agent. */
+static void end_revoked(struct control *c)
+{
+    uint64_t version;
+
+    if (!c->config.revocations)
+        return;
+    version = revocations_version(c->config.revocations) + 1;
+    if (version == c->revocations_seen)
+        return;
+    c->revocations_seen = version;
+    for (size_t i = registry_count(c->registry); i-- > 0;)
+        if (is_revoked(c, &registry_at(c->registry, i)->id)) {
+            tell_agent(LOG_WARN, "an agent was revoked and is out", registry_at(c->registry, i));
+            registry_remove(c->registry, i);
+        }
+}
+
 enum prober_error control_create(struct control **out, const struct control_config *config,
                                  struct control_change *change, const struct clock_reading *now)
 {
@@ -361,6 +385,7 @@ enum prober_error control_create(struct control **out, const struct control_conf
         store_load_agents(config->store, load_agent, &loading);
         registry_set_next_number(c->registry, store_next_number(config->store));
     }
+    end_revoked(c);
     registry_take_changes(c->registry);
     c->tick_due_ns = now->mono_ns;
     if (!replan(c, now)) {
@@ -415,6 +440,7 @@ uint64_t control_step(struct control *c, const struct clock_reading *now, bool *
     bool tick = now->mono_ns >= c->tick_due_ns;
 
     *hint = false;
+    end_revoked(c);
     if (tick) {
         registry_tick(c->registry, now->mono_ns, now->real_ns);
         c->tick_due_ns = now->mono_ns + tick_ns(c);
@@ -514,9 +540,13 @@ static enum prober_error answer_hello(struct control *c, struct control_call *ca
     struct prober_failure why = {PROBER_OK, ""};
     char observed[PROBER_ADDR_TEXT_MAX], server[PROBER_ID_TEXT_MAX];
     struct wire_reply reply;
-    enum prober_error err = registry_hello(c->registry, &caller, &request->as.hello, now->mono_ns,
-                                           now->real_ns, &call->made, &agent, &refusal, &why);
+    enum prober_error err;
 
+    if (is_revoked(c, &caller.id))
+        return refuse(c, call, REGISTRY_REFUSED_REVOKED, "this agent was revoked", now->mono_ns,
+                      body);
+    err = registry_hello(c->registry, &caller, &request->as.hello, now->mono_ns, now->real_ns,
+                         &call->made, &agent, &refusal, &why);
     if (err == PROBER_ERR_DENIED && refusal == REGISTRY_REFUSED_CLONED && call->may_wait)
         return PROBER_ERR_EXISTS;
     note_changes(c, now->mono_ns);

@@ -5,8 +5,8 @@
  *            changed (many changes within CONTROL_SETTLE_NS make one plan), hands each agent its
  *            own, and publishes a directory for everybody else.
  * Threads    Pure logic, time as an argument: one thread calls it. control_stats may be read by any.
- * Ownership  Owns registry and plan, holds probe spec and lists. Borrows board, store and ingest: they
- *            outlive it.
+ * Ownership  Owns registry and plan, holds probe spec and lists. Borrows board, store, ingest
+ *            and revocations: they outlive it.
  */
 #ifndef SERVERD_CONTROL_H
 #define SERVERD_CONTROL_H
@@ -28,6 +28,7 @@
 #include "serverd/ingest.h"
 #include "serverd/plan.h"
 #include "serverd/registry.h"
+#include "serverd/revocations.h"
 #include "serverd/store.h"
 
 /* From the first change to the new plan: what comes within it is one change. */
@@ -51,6 +52,7 @@ struct control_config {
     struct directory_board *board;
     const struct ingest *ingest; /* NULL in tests: every region is shard 0's */
     struct store *store;         /* NULL in tests: nothing is kept */
+    struct revocations *revocations; /* NULL: nobody is revoked */
 };
 
 struct control_stats {
@@ -91,7 +93,7 @@ struct control_call {
  * may be about to end, so ask again shortly. PROBER_ERR_NOMEM: no reply. */
 enum prober_error control_answer(struct control *c, struct control_call *call,
                                  const struct clock_reading *now, struct strbuf *body);
-/* Does what is due at `now`, and returns when (monotonic) to call next. Sets *hint when agents
+/* Does what is due at `now` (agents that were revoked since leave at once), and returns when (monotonic) to call next. Sets *hint when agents
  * have to be told that there is another plan. */
 uint64_t control_step(struct control *c, const struct clock_reading *now, bool *hint);
 /* The caller was kept from calling for ns, which end now (a stopped process, a starved machine): no

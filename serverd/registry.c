@@ -558,6 +558,15 @@ struct registry_changes registry_take_changes(struct registry *r)
     return changes;
 }
 
+void registry_remove(struct registry *r, size_t i)
+{
+    struct session *session = r->agents[i]->session;
+
+    if (session)
+        atomic_store(&session->connected, false);
+    forget(r, i);
+}
+
 size_t registry_count(const struct registry *r)
 {
     return r->count;

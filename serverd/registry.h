@@ -48,7 +48,8 @@ struct registry_agent {
     X(ADDRESS, "address")          /* no address that it may register */                          \
     X(SOURCE_FULL, "source_full")  /* too many agents from its source address */                  \
     X(FULL, "full")                /* too many agents */                                          \
-    X(CLONED, "cloned_id")         /* another agent with this id is connected and calling */
+    X(CLONED, "cloned_id")         /* another agent with this id is connected and calling */       \
+    X(REVOKED, "revoked")          /* of an id that was revoked */
 #define REGISTRY_REFUSAL_NAME(name, label) REGISTRY_REFUSED_##name,
 enum registry_refusal { REGISTRY_TAKEN, REGISTRY_REFUSALS(REGISTRY_REFUSAL_NAME) REGISTRY_REFUSAL_COUNT };
 #undef REGISTRY_REFUSAL_NAME
@@ -113,6 +114,9 @@ struct registry_changes {
     bool any;  /* anything that a directory shows */
 };
 struct registry_changes registry_take_changes(struct registry *r);
+
+/* Forgets the i-th agent at once, and ends its session. */
+void registry_remove(struct registry *r, size_t i);
 
 size_t registry_count(const struct registry *r);
 size_t registry_alive(const struct registry *r);

@@ -1,6 +1,7 @@
 #include "serverd/revocations.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct revocations {
     pthread_rwlock_t lock;
     struct revocation *rows; /* [count], by id; guarded by lock */
     size_t count, room;
+    atomic_uint_fast64_t version;
 };
 
 enum prober_error revocations_create(struct revocations **out, const struct revocation_store *store)
@@ -121,6 +123,7 @@ enum prober_error revocations_add(struct revocations *r, const struct prober_id 
     pthread_rwlock_wrlock(&r->lock);
     insert(r, &row);
     pthread_rwlock_unlock(&r->lock);
+    atomic_fetch_add(&r->version, 1);
 out:
     pthread_mutex_unlock(&r->change_lock);
     return err;
@@ -145,6 +148,7 @@ enum prober_error revocations_remove(struct revocations *r, const struct prober_
     r->count--;
     memmove(&r->rows[at], &r->rows[at + 1], (r->count - at) * sizeof(r->rows[0]));
     pthread_rwlock_unlock(&r->lock);
+    atomic_fetch_add(&r->version, 1);
 out:
     pthread_mutex_unlock(&r->change_lock);
     return err;
@@ -163,6 +167,11 @@ bool revocations_has_id(struct revocations *r, const struct prober_id *agent_id)
 bool revocations_has(void *context, const struct pki_identity *identity)
 {
     return revocations_has_id(context, &identity->agent_id);
+}
+
+uint64_t revocations_version(const struct revocations *r)
+{
+    return atomic_load(&r->version);
 }
 
 size_t revocations_count(struct revocations *r)

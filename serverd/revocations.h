@@ -53,6 +53,8 @@ bool revocations_has_id(struct revocations *r, const struct prober_id *agent_id)
 /* The same of whom a certificate names; `context` is the struct revocations: a door_config's
  * is_revoked. */
 bool revocations_has(void *context, const struct pki_identity *identity);
+/* Another number after each change. */
+uint64_t revocations_version(const struct revocations *r);
 size_t revocations_count(struct revocations *r);
 /* Calls `each` for every one, by id, under the lock. */
 void revocations_list(struct revocations *r,

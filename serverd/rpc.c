@@ -46,7 +46,7 @@ static const char *const fault_labels[FAULT_COUNT] = {FAULTS(FAULT_LABEL)};
 
 /* What the control thread is asked. */
 struct task {
-    struct link_call *call; /* NULL: `apply` or `lists` */
+    struct link_call *call; /* NULL: `apply` or `lists`, or just to wake */
     struct peer *peer;      /* the call's */
     struct wire_request request;
     uint64_t give_up_ns;    /* when deferred */
@@ -186,7 +186,8 @@ static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer
 {
     struct session *session = peer_session(peer);
 
-    if (session && prober_id_equal(&session->agent_id, &request->agent_id) &&
+    if (session && atomic_load(&session->connected) &&
+        prober_id_equal(&session->agent_id, &request->agent_id) &&
         prober_id_equal(&session->boot_id, &request->boot_id)) {
         atomic_store(&session->last_seen_ns, now_ns);
         ingest_submit(rpc->ingest, session, call, request, now_ns);
@@ -469,8 +470,10 @@ static void *control_main(void *context)
                 apply_change(rpc, t, &now);
             else if (t->lists)
                 set_lists(rpc, t, &now);
-            else
+            else if (t->call)
                 answer(rpc, t, &now);
+            else
+                free(t);
         }
     }
     drop_deferred(rpc);
@@ -647,6 +650,14 @@ enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists)
     if (err)
         free(t);
     return err;
+}
+
+void rpc_wake(struct rpc *rpc)
+{
+    struct task *t = calloc(1, sizeof(*t));
+
+    if (t && queue_push(rpc->tasks, t))
+        free(t);
 }
 
 uint64_t rpc_progress_ns(const struct rpc *rpc)

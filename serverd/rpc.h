@@ -41,6 +41,9 @@ enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change);
 /* Has the control thread take what the probe file's sources list now, and takes over the book. Any
  * thread, never waits. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: the book is still the caller's. */
 enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists);
+/* Has the control thread look at once at what others may have changed: revocations. Any thread, never
+ * waits; if it cannot be told, it looks within a second. */
+void rpc_wake(struct rpc *rpc);
 /* Monotonic time of the control thread's last turn, for the watchdog. */
 uint64_t rpc_progress_ns(const struct rpc *rpc);
 /* Writes the families of link, registry and plan. Any thread. */

@@ -16,8 +16,27 @@
 static struct {
     struct directory_board *board;
     struct control *control;
+    struct revocations *revocations;
     uint64_t now_ns;
 } world;
+
+static enum prober_error keep_revocation(void *context, const struct revocation *revocation,
+                                         struct prober_failure *why)
+{
+    (void)context;
+    (void)revocation;
+    (void)why;
+    return PROBER_OK;
+}
+
+static enum prober_error forget_revocation(void *context, const struct prober_id *id,
+                                           struct prober_failure *why)
+{
+    (void)context;
+    (void)id;
+    (void)why;
+    return PROBER_OK;
+}
 
 static struct clock_reading now(void)
 {
@@ -65,6 +84,7 @@ static int make_world(void **state)
         .aggregation_interval_ns = S(15),
         .hint_port = 6002,
     };
+    const struct revocation_store kept = {.save = keep_revocation, .forget = forget_revocation};
     struct control_change c = change(NULL);
     struct clock_reading at;
 
@@ -72,9 +92,10 @@ static int make_world(void **state)
     world.now_ns = START_NS;
     fake_log_count = 0;
     at = now();
-    if (directory_board_create(&world.board))
+    if (directory_board_create(&world.board) || revocations_create(&world.revocations, &kept))
         return -1;
     config.board = world.board;
+    config.revocations = world.revocations;
     return control_create(&world.control, &config, &c, &at);
 }
 
@@ -82,6 +103,7 @@ static int end_world(void **state)
 {
     (void)state;
     control_destroy(world.control);
+    revocations_destroy(world.revocations);
     directory_board_destroy(world.board);
     return 0;
 }
@@ -254,6 +276,50 @@ static void a_new_agent_is_in_everybodys_plan_after_one_hint(void **state)
     assert_true(first != second);
     session_put(a);
     session_put(b);
+}
+
+static void a_revoked_agent_is_out_of_plan_and_directory_after_one_hint(void **state)
+{
+    struct session *a = given_agent(1, "a"), *b = given_agent(2, "b"), *c = given_agent(3, "b");
+    struct directory *directory;
+
+    (void)state;
+    settle();
+    assert_int_equal(targets_of(a, NULL), 2);
+    assert_int_equal(revocations_add(world.revocations, &b->agent_id, 1, NULL), PROBER_OK);
+    assert_false(step());
+    assert_false(atomic_load(&b->connected));
+    assert_true(atomic_load(&c->connected));
+    world.now_ns += CONTROL_SETTLE_NS;
+    assert_true(step());
+    assert_int_equal(targets_of(a, NULL), 1);
+    directory = directory_get(world.board);
+    assert_int_equal(directory->agent_count, 2);
+    directory_put(directory);
+    session_put(a);
+    session_put(b);
+    session_put(c);
+}
+
+static void a_revoked_agent_is_not_taken_again_until_it_is_unrevoked(void **state)
+{
+    struct session *s = given_agent(1, "a");
+    struct wire_request request = hello_request(1, "a");
+    struct wire_reply reply;
+
+    (void)state;
+    assert_int_equal(revocations_add(world.revocations, &s->agent_id, 1, NULL), PROBER_OK);
+    assert_null(ask(&request, "10.0.0.2", NULL, &reply)); /* before the step even */
+    assert_int_equal(reply.status, WIRE_REFUSED);
+    assert_string_equal(reply.message, "this agent was revoked");
+    wire_reply_free(&reply);
+    step();
+    reply = sync_reply(s, 0);
+    assert_int_equal(reply.status, WIRE_HELLO_NEEDED);
+    wire_reply_free(&reply);
+    session_put(s);
+    assert_int_equal(revocations_remove(world.revocations, &request.agent_id, NULL), PROBER_OK);
+    session_put(given_agent(1, "a"));
 }
 
 static void many_changes_at_once_make_one_plan(void **state)
@@ -591,6 +657,8 @@ int main(void)
         TEST(a_refused_agent_is_told_why),
         TEST(a_call_without_hello_is_told_to_say_it),
         TEST(a_new_agent_is_in_everybodys_plan_after_one_hint),
+        TEST(a_revoked_agent_is_out_of_plan_and_directory_after_one_hint),
+        TEST(a_revoked_agent_is_not_taken_again_until_it_is_unrevoked),
         TEST(many_changes_at_once_make_one_plan),
         TEST(an_agent_that_has_its_plan_is_not_sent_it_again),
         TEST(the_directory_shows_agents_and_planned_pairs),
