@@ -121,36 +121,166 @@ static enum prober_error parse(const char *url, struct http_answer *answer, stru
     return PROBER_OK;
 }
 
+/* What all requests to a server share. */
+struct way {
+    char *header, *ca; /* NULL: none */
+    const char *headers[2];
+    struct http_fetch_tls tls;
+};
+
+static void way_free(struct way *way)
+{
+    free(way->header);
+    free(way->ca);
+}
+
+/* Errors leave a way that may be freed. */
+static enum prober_error way_open(struct way *way, const struct client_target *target,
+                                  const char *url, struct prober_failure *why)
+{
+    enum prober_error err;
+
+    *way = (struct way){.header = NULL};
+    err = make_header(target, url, &way->header, why);
+    if (!err)
+        err = read_ca(target, &way->ca, why);
+    way->headers[0] = way->header;
+    way->tls.ca = way->ca;
+    return err;
+}
+
 enum prober_error client_get(const struct client_target *target, const char *path,
                              struct json **out, char **text, struct prober_failure *why)
 {
     enum prober_error err = PROBER_ERR_NOMEM;
-    char *url = make_url(target->server, path), *header = NULL, *ca = NULL;
+    char *url = make_url(target->server, path);
     struct http_answer answer = {0};
-    const char *headers[2] = {NULL, NULL};
-    struct http_fetch_tls tls = {.ca = NULL};
-    struct http_request request = {
-        .url = url, .headers = headers, .tls = &tls, .answer_max = CLIENT_ANSWER_MAX};
+    struct http_request request = {.url = url, .answer_max = CLIENT_ANSWER_MAX};
+    struct way way = {.header = NULL};
 
     if (!url) {
         prober_fail(why, err, "out of memory");
         goto out;
     }
-    err = make_header(target, url, &header, why);
-    if (!err)
-        err = read_ca(target, &ca, why);
+    err = way_open(&way, target, url, why);
     if (err)
         goto out;
-    headers[0] = header;
-    tls.ca = ca;
+    request.headers = way.headers;
+    request.tls = &way.tls;
     http_fetch(&request, &answer, 1, target->timeout_ns);
     err = judge(&answer, url, why);
     if (!err)
         err = parse(url, &answer, out, text, why);
 out:
     http_answers_free(&answer, 1);
-    free(ca);
-    free(header);
+    way_free(&way);
     free(url);
     return err;
+}
+
+/* ---- several at once ---- */
+
+/* Waits until all have ended, or stop_fd is readable. */
+static enum prober_error wait_for_all(struct http_fetcher *f, size_t count, int stop_fd,
+                                      struct prober_failure *why)
+{
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+
+    while (count > 0) {
+        http_fetcher_wait(f, &stop, stop_fd >= 0, UINT64_MAX);
+        while (http_fetcher_take(f))
+            count--;
+        if (stop.revents)
+            return prober_fail(why, PROBER_ERR_CLOSED, "interrupted");
+    }
+    return PROBER_OK;
+}
+
+static enum prober_error fetch_all(const struct http_request *requests, struct http_answer *got,
+                                   size_t count, uint64_t timeout_ns, int stop_fd,
+                                   struct prober_failure *why)
+{
+    struct http_fetcher *f = NULL;
+    enum prober_error err = http_fetcher_create(&f);
+
+    for (size_t i = 0; i < count && !err; i++)
+        err = http_fetcher_start(f, &requests[i], &got[i], timeout_ns);
+    err = err ? prober_fail(why, err, "out of memory") : wait_for_all(f, count, stop_fd, why);
+    http_fetcher_destroy(f);
+    for (size_t i = 0; i < count && !err; i++)
+        if (got[i].err)
+            err = prober_fail(why, got[i].err,
+                              "%.200s: %.200s; is the server running there? (-server names it)",
+                              requests[i].url, got[i].why.text);
+    return err;
+}
+
+static bool fill(struct http_request *out, const struct client_target *target,
+                 const struct client_request *request)
+{
+    *out = (struct http_request){
+        .url = make_url(target->server, request->path),
+        .method = request->method,
+        .body = request->body,
+        .body_len = request->body ? strlen(request->body) : 0,
+        .answer_max = CLIENT_ANSWER_MAX,
+        .only_http1 = true,
+    };
+    return out->url != NULL;
+}
+
+enum prober_error client_ask(const struct client_target *target,
+                             const struct client_request *requests, struct client_answer *answers,
+                             size_t count, int stop_fd, struct prober_failure *why)
+{
+    struct http_request sent[CLIENT_AT_ONCE] = {0};
+    struct http_answer got[CLIENT_AT_ONCE] = {0};
+    struct way way = {.header = NULL};
+    enum prober_error err = PROBER_OK;
+
+    for (size_t i = 0; i < count && !err; i++)
+        if (!fill(&sent[i], target, &requests[i]))
+            err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    if (!err)
+        err = way_open(&way, target, sent[0].url, why);
+    for (size_t i = 0; i < count; i++) {
+        sent[i].headers = way.headers;
+        sent[i].tls = &way.tls;
+    }
+    if (!err)
+        err = fetch_all(sent, got, count, target->timeout_ns, stop_fd, why);
+    for (size_t i = 0; i < count && !err; i++) {
+        answers[i] = (struct client_answer){got[i].status, got[i].body, got[i].body_len};
+        got[i].body = NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        free((char *)(uintptr_t)sent[i].url);
+    http_answers_free(got, count);
+    way_free(&way);
+    return err;
+}
+
+void client_answers_free(struct client_answer *answers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(answers[i].bytes);
+        answers[i] = (struct client_answer){0};
+    }
+}
+
+enum prober_error client_refused(const struct client_answer *answer, struct prober_failure *why)
+{
+    struct json *json = NULL;
+    const char *text = answer->bytes;
+    struct strbuf said = STRBUF_INIT;
+
+    if (json_parse(&json, answer->bytes, answer->len, NULL) == PROBER_OK &&
+        json_string(json_get(json, "data")))
+        text = json_string(json_get(json, "data"));
+    utf8_put_escaped(&said, text, strcspn(text, "\r\n"));
+    prober_fail(why, PROBER_ERR_PROTOCOL, "the server answered with status %d: %.400s",
+                answer->status, said.len ? said.bytes : "nothing");
+    strbuf_free(&said);
+    json_free(json);
+    return PROBER_ERR_PROTOCOL;
 }

@@ -28,4 +28,29 @@ struct client_target {
 enum prober_error client_get(const struct client_target *target, const char *path,
                              struct json **out, char **text, struct prober_failure *why);
 
+#define CLIENT_AT_ONCE 8 /* requests */
+
+struct client_request {
+    const char *path;   /* with its query */
+    const char *method; /* NULL: GET, or POST when there is a body */
+    const char *body;   /* NULL: none */
+};
+
+struct client_answer {
+    int status;
+    char *bytes; /* [len], NUL-terminated */
+    size_t len;
+};
+
+/* Makes requests[count] at once, at most CLIENT_AT_ONCE, and gives all answers, whatever their status,
+ * to be freed with client_answers_free. stop_fd: as soon as it is readable, the requests are dropped;
+ * -1: nothing stops them.
+ * Errors, without any answer: as client_get; PROBER_ERR_CLOSED when it was stopped. */
+enum prober_error client_ask(const struct client_target *target,
+                             const struct client_request *requests, struct client_answer *answers,
+                             size_t count, int stop_fd, struct prober_failure *why);
+void client_answers_free(struct client_answer *answers, size_t count);
+/* What an answer other than 200 says, as a failure for the user. */
+enum prober_error client_refused(const struct client_answer *answer, struct prober_failure *why);
+
 #endif

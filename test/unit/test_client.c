@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "probermesh/client.h"
 #include "test/unit/fakes/http_server.h"
@@ -20,6 +21,12 @@ static const struct http_route routes[] = {
      .path = "/guarded",
      .needs = "Authorization: Bearer 0123456789abcdef",
      .body = "{}"},
+    {.method = "POST", .path = "/-/task", .status = 400,
+     .body = "{\"code\":400,\"data\":\"\\\"cmd\\\": is\\u001b[2J empty\"}"},
+    {.method = "DELETE", .path = "/api/v1/tasks/t1", .body = "{}"},
+    {.method = "GET", .path = "/one", .body = "1"},
+    {.method = "GET", .path = "/two", .status = 404, .body = "22"},
+    {.method = "GET", .path = "/never", .behaviour = HTTP_IS_SILENT},
     {0},
 };
 static struct http_server *server;
@@ -135,6 +142,71 @@ static void authorities_that_cannot_be_read_are_told(void **state)
     assert_non_null(strstr(why.text, "/nowhere/ca.pem"));
 }
 
+static enum prober_error ask_for(const struct client_request *requests, size_t count, int stop_fd,
+                                 struct client_answer *answers, struct prober_failure *why)
+{
+    const struct client_target target = {
+        .server = http_server_url(server), .token = token, .timeout_ns = 5 * SECOND};
+
+    return client_ask(&target, requests, answers, count, stop_fd, why);
+}
+
+static void several_answers_come_whatever_they_say(void **state)
+{
+    const struct client_request requests[] = {
+        {.path = "/one"}, {.path = "/two"}, {.path = "/api/v1/tasks/t1", .method = "DELETE"}};
+    struct client_answer answers[3] = {0};
+    struct prober_failure why;
+
+    (void)state;
+    assert_int_equal(ask_for(requests, 3, -1, answers, &why), PROBER_OK);
+    assert_int_equal(answers[0].status, 200);
+    assert_string_equal(answers[0].bytes, "1");
+    assert_int_equal(answers[1].status, 404);
+    assert_int_equal(answers[1].len, 2);
+    assert_int_equal(answers[2].status, 200);
+    client_answers_free(answers, 3);
+    assert_null(answers[0].bytes);
+}
+
+static void what_a_server_refuses_is_told_in_its_words(void **state)
+{
+    const struct client_request request = {.path = "/-/task", .body = "{\"cmd\": \"\"}"};
+    struct client_answer answer = {0};
+    struct prober_failure why;
+
+    (void)state;
+    assert_int_equal(ask_for(&request, 1, -1, &answer, &why), PROBER_OK);
+    assert_non_null(strstr(http_server_last(server), "POST /-/task "));
+    assert_non_null(strstr(http_server_last(server), "{\"cmd\": \"\"}"));
+    assert_int_equal(client_refused(&answer, &why), PROBER_ERR_PROTOCOL);
+    assert_string_equal(why.text,
+                        "the server answered with status 400: \"cmd\": is\\x1b[2J empty");
+    client_answers_free(&answer, 1);
+    answer = (struct client_answer){.status = 502, .bytes = (char[]){"<html>\nmore"}, .len = 11};
+    client_refused(&answer, &why);
+    assert_string_equal(why.text, "the server answered with status 502: <html>");
+}
+
+static void asking_stops_when_it_is_told_to(void **state)
+{
+    const struct client_request requests[] = {{.path = "/never"}, {.path = "/one"}};
+    struct client_answer answers[2] = {0};
+    struct prober_failure why;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(ask_for(requests, 2, ends[0], answers, &why), PROBER_ERR_CLOSED);
+    assert_null(answers[1].bytes);
+    close(ends[0]);
+    close(ends[1]);
+    token = "a b";
+    assert_int_equal(ask_for(requests, 2, -1, answers, &why), PROBER_ERR_SYNTAX);
+    token = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +214,9 @@ int main(void)
         cmocka_unit_test(what_a_server_says_against_it_commands_no_terminal),
         cmocka_unit_test(a_page_that_is_no_json_is_told_as_such),
         cmocka_unit_test(a_server_that_is_not_there_is_told_with_its_address),
+        cmocka_unit_test(several_answers_come_whatever_they_say),
+        cmocka_unit_test(what_a_server_refuses_is_told_in_its_words),
+        cmocka_unit_test(asking_stops_when_it_is_told_to),
         cmocka_unit_test(a_token_is_sent_as_a_bearers),
         cmocka_unit_test(a_token_does_not_go_over_plain_http_to_another_host),
         cmocka_unit_test(authorities_that_cannot_be_read_are_told),
