@@ -116,6 +116,13 @@ static void put_blanks(struct strbuf *out, size_t count)
         strbuf_putc(out, ' ');
 }
 
+void table_put_dyed(struct strbuf *out, const char *text, enum table_colour colour)
+{
+    strbuf_puts(out, escapes[colour]);
+    strbuf_puts(out, text);
+    strbuf_puts(out, "\033[0m");
+}
+
 static void put_cell(struct strbuf *out, const struct cell *cell, size_t width, bool left, bool last,
                      bool colour)
 {
@@ -124,10 +131,9 @@ static void put_cell(struct strbuf *out, const struct cell *cell, size_t width, 
     if (!left)
         put_blanks(out, width - cell->width);
     if (dyed)
-        strbuf_puts(out, escapes[cell->colour]);
-    strbuf_puts(out, cell->text);
-    if (dyed)
-        strbuf_puts(out, "\033[0m");
+        table_put_dyed(out, cell->text, cell->colour);
+    else
+        strbuf_puts(out, cell->text);
     if (left && !last)
         put_blanks(out, width - cell->width);
     if (!last)

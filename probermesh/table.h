@@ -27,6 +27,8 @@ void table_add(struct table *t, const char *text, enum table_colour colour);
 bool table_print(const struct table *t, size_t width, bool colour, struct strbuf *out);
 void table_destroy(struct table *t);
 
+/* Appends the text as it is, in a colour. */
+void table_put_dyed(struct strbuf *out, const char *text, enum table_colour colour);
 /* How many columns of a terminal the UTF-8 text takes; an invalid byte counts as one. Needs the
  * LC_CTYPE locale to be a UTF-8 one. */
 size_t table_text_width(const char *text);
