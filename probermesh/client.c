@@ -10,6 +10,7 @@
 #include "common/utf8.h"
 #include "libprober/http_fetch.h"
 
+#define CLIENT_NAME_MAX 63
 #define CLIENT_CA_MAX (1u << 20)
 #define CLIENT_ANSWER_MAX (256u << 20) /* a mesh of a thousand regions */
 
@@ -266,6 +267,13 @@ void client_answers_free(struct client_answer *answers, size_t count)
         free(answers[i].bytes);
         answers[i] = (struct client_answer){0};
     }
+}
+
+bool client_is_name(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+    return len > 0 && len <= CLIENT_NAME_MAX && text[len] == '\0';
 }
 
 enum prober_error client_refused(const struct client_answer *answer, struct prober_failure *why)

@@ -50,6 +50,8 @@ enum prober_error client_ask(const struct client_target *target,
                              const struct client_request *requests, struct client_answer *answers,
                              size_t count, int stop_fd, struct prober_failure *why);
 void client_answers_free(struct client_answer *answers, size_t count);
+/* True for what a path can hold as it stands: letters, digits, '-' and '_', at most 63. */
+bool client_is_name(const char *text);
 /* What an answer other than 200 says, as a failure for the user. */
 enum prober_error client_refused(const struct client_answer *answer, struct prober_failure *why);
 

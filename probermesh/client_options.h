@@ -23,9 +23,28 @@ struct client_options {
     bool watch;
     uint64_t interval_ns;
     bool pairs; /* of status alone */
+    /* Of task. */
+    char *region, *line; /* "": not given */
+    int expr;            /* index into client_exprs */
+    uint64_t task_timeout_ns, wait_ns;
+    bool detach;
+    bool errors; /* stderr is asked for, not stdout */
 };
 
-enum client_command { CLIENT_STATUS, CLIENT_URLS, CLIENT_AGENTS, CLIENT_AUDIT };
+/* How a region is compared, the default first; NULL at the end. */
+extern const char *const client_exprs[];
+
+enum client_command {
+    CLIENT_STATUS,
+    CLIENT_URLS,
+    CLIENT_AGENTS,
+    CLIENT_AUDIT,
+    CLIENT_TASK,
+    CLIENT_TASK_LIST,
+    CLIENT_TASK_SHOW,
+    CLIENT_TASK_OUTPUT,
+    CLIENT_TASK_CANCEL
+};
 
 /* Reads the flags of a command, argv[argc], and PROBERMESH_SERVER and the like. Returns true when the
  * command is to go on; else *status is its exit status (help was printed, or an error). */

@@ -163,6 +163,7 @@ static void print_help(const struct dispatch_mode *modes, size_t count)
          "  urls      list every probed URL as seen from every region\n"
          "  agents    list the agents that the server knows\n"
          "  audit     list the changes that were made to the server, and who made them\n"
+         "  task      have agents run a command, and print what they write\n"
          "  help      show this; 'probermesh COMMAND -h' shows a command's flags\n"
          "\n"
          "Flags of both daemons are taken in either mode; those that do not apply are left out.");

@@ -6,6 +6,7 @@
 #include "common/array.h"
 #include "probermesh/dispatch.h"
 #include "probermesh/show_command.h"
+#include "probermesh/task_cli.h"
 
 static int help_command(int argc, char *const *argv)
 {
@@ -25,6 +26,7 @@ static const struct command {
     {"urls", urls_command},
     {"agents", agents_command},
     {"audit", audit_command},
+    {"task", task_cli},
     {"help", help_command},
 };
 

@@ -266,8 +266,7 @@ enum prober_error task_view_show(const struct json *task, struct view_style styl
 
 /* ---- panels ---- */
 
-/* Text of which no byte commands a terminal, in lines without tabs, the last one ended too. */
-static void put_harmless(struct strbuf *out, const char *bytes, size_t len)
+void task_view_harmless(struct strbuf *out, const char *bytes, size_t len)
 {
     size_t column = 0;
 
@@ -318,11 +317,11 @@ static void put_title(struct strbuf *out, const struct json *row)
 
 static void put_panel(struct strbuf *out, const struct task_panel *panel, bool terminal)
 {
-    void (*put)(struct strbuf *, const char *, size_t) = terminal ? put_harmless : put_raw;
+    void (*put)(struct strbuf *, const char *, size_t) = terminal ? task_view_harmless : put_raw;
     const char *notes = text_of(panel->row, "notes");
 
     put_title(out, panel->row);
-    put_harmless(out, notes, strlen(notes));
+    task_view_harmless(out, notes, strlen(notes));
     if (panel->out)
         put(out, panel->out, panel->out_len);
     if (panel->err && panel->err_len > 0) {

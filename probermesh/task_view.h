@@ -38,6 +38,10 @@ enum task_verdict task_view_verdict(const struct json *task);
 /* False: more is to come of this agent. */
 bool task_view_has_ended(const struct json *row);
 
+/* Appends bytes[len] so that no byte of them commands a terminal, in lines without tabs, the last one
+ * ended too. */
+void task_view_harmless(struct strbuf *out, const char *bytes, size_t len);
+
 /* What one agent wrote. */
 struct task_panel {
     const struct json *row;

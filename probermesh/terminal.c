@@ -3,12 +3,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 bool terminal_is_tty(void)
 {
     return isatty(STDOUT_FILENO) == 1;
+}
+
+bool terminal_shows_progress(void)
+{
+    return isatty(STDERR_FILENO) == 1;
 }
 
 struct view_style terminal_style(enum terminal_colour colour)
@@ -41,6 +47,14 @@ void terminal_watch_signals(void)
     sigset_t set = stop_signals();
 
     sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+int terminal_open_signals(void)
+{
+    sigset_t set = stop_signals();
+
+    terminal_watch_signals();
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 bool terminal_wait(uint64_t ns)
