@@ -204,8 +204,8 @@ int join_token_command(int argc, char *const *argv, char *const *environment)
         fputs("serverd join-token -h shows the usage\n", stderr);
     } else if (settings.h || settings.help) {
         command_help(&command, stderr);
-    } else if (settings.list && settings.revoke[0]) {
-        fputs("-list and -revoke do not go together\n", stderr);
+    } else if ((settings.list && settings.revoke[0]) || (settings.json && !settings.list)) {
+        fputs("-list goes with nothing but -json, and -json with nothing but -list\n", stderr);
         status = COMMAND_USAGE;
     } else if (settings.list) {
         status = list(&command, &settings);

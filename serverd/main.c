@@ -8,12 +8,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/process.h"
 #include "common/version.h"
+#include "serverd/agents_command.h"
 #include "serverd/check_config.h"
+#include "serverd/join_token_command.h"
 #include "serverd/options.h"
 #include "serverd/reload.h"
 #include "serverd/server.h"
@@ -126,7 +129,12 @@ static int start(int argc, char **argv)
         goto out;
     }
     if (settings.h || settings.help) {
-        fprintf(stderr, "usage: serverd [flags]\n       serverd check-config FILE [-dump]\n\n");
+        fputs("usage: serverd [flags]\n"
+              "       serverd check-config FILE [-dump]\n"
+              "       serverd join-token [-region NAME] [-ttl DURATION] [-uses N]\n"
+              "       serverd agents [list | revoke ID | unrevoke ID]\n"
+              "'serverd COMMAND -h' shows a command's flags.\n\n",
+              stderr);
         options_help(serverd_options, serverd_options_count, stderr);
         status = EXIT_OK;
     } else if (settings.version) {
@@ -146,9 +154,25 @@ out:
     return status;
 }
 
+static int run_check_config(int argc, char *const *argv, char *const *environment)
+{
+    (void)environment;
+    return check_config(argc, argv);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *const *argv, char *const *environment);
+} commands[] = {
+    {"check-config", run_check_config},
+    {"join-token", join_token_command},
+    {"agents", agents_command},
+};
+
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "check-config") == 0)
-        return check_config(argc - 2, argv + 2);
+    for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2, environ);
     return start(argc - 1, argv + 1);
 }
