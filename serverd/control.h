@@ -84,6 +84,7 @@ struct control_call {
     const struct wire_request *request; /* a hello or a sync */
     struct prober_addr peer;
     struct session *session;  /* of the connection; NULL before hello */
+    bool trusted;             /* the caller's certificate says that it is who it says */
     struct session *made;     /* out: the new session of a hello, with a reference, or NULL */
     bool may_wait;            /* in: PROBER_ERR_EXISTS may be answered */
 };
@@ -93,8 +94,8 @@ struct control_call {
  * may be about to end, so ask again shortly. PROBER_ERR_NOMEM: no reply. */
 enum prober_error control_answer(struct control *c, struct control_call *call,
                                  const struct clock_reading *now, struct strbuf *body);
-/* Does what is due at `now` (agents that were revoked since leave at once), and returns when (monotonic) to call next. Sets *hint when agents
- * have to be told that there is another plan. */
+/* Does what is due at `now` (agents that were revoked since leave at once), and returns when
+ * (monotonic) to call next. Sets *hint when agents have to be told that there is another plan. */
 uint64_t control_step(struct control *c, const struct clock_reading *now, bool *hint);
 /* The caller was kept from calling for ns, which end now (a stopped process, a starved machine): no
  * agent dies of that. */
