@@ -88,3 +88,19 @@ void oneshot_json_add_seconds(struct strbuf *out, const char *key, uint64_t ns)
     oneshot_json_key(out, key);
     strbuf_put_seconds(out, ns);
 }
+
+void oneshot_text_put(struct strbuf *out, const char *text)
+{
+    size_t len = strlen(text);
+    uint32_t rune;
+
+    for (size_t n; len > 0; text += n, len -= n) {
+        n = utf8_decode(text, len, &rune);
+        if (n == 0 || !utf8_is_shown_safely(rune)) {
+            n = n ? n : 1;
+            strbuf_putc(out, '?');
+        } else {
+            strbuf_put(out, text, n);
+        }
+    }
+}

@@ -1,5 +1,5 @@
 /*
- * oneshot_json - the JSON that one-shot commands print, on lines that are safe to show.
+ * oneshot_json - the JSON and text that one-shot commands print, on lines that are safe to show.
  *
  * Purpose    Written as it comes, without a tree. Commas are put where they are needed, so values
  *            follow one another: oneshot_json_key, then a value. strbuf_put_* write numbers.
@@ -35,5 +35,8 @@ void oneshot_json_add_count(struct strbuf *out, const char *key, uint64_t value)
 void oneshot_json_add_number(struct strbuf *out, const char *key, bool is_known, int64_t value);
 /* Nanoseconds, as seconds. */
 void oneshot_json_add_seconds(struct strbuf *out, const char *key, uint64_t ns);
+
+/* Appends text of others to a line for people: what could forge one becomes '?'. */
+void oneshot_text_put(struct strbuf *out, const char *text);
 
 #endif

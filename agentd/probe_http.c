@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agentd/oneshot.h"
+#include "agentd/policy.h"
 #include "agentd/probe_command.h"
 #include "agentd/probe_http_entries.h"
 #include "agentd/probe_http_run.h"
@@ -17,7 +18,10 @@
 #define TIMEOUT_DEFAULT (10 * S)
 
 struct settings {
-    bool help, ipv4, ipv6, verbose;
+    bool help, ipv4, ipv6, verbose, json, text, no_redirects;
+    int method;
+    int64_t status;
+    struct option_list allow, deny;
     uint64_t timeout_ns;
     char *config, *prober, *file, *dns_servers, *secrets_dir;
 };
@@ -26,6 +30,8 @@ struct settings {
 #define PROBES "Probes"
 #define TARGETS "Targets"
 #define OUTPUT "Output"
+
+static const char *const methods[] = {"default", "GET", "HEAD", "OPTIONS", NULL};
 
 static const struct option options[] = {
     {"config", OPTION_STRING, AT(config), "", PROBES, "file",
@@ -38,6 +44,12 @@ static const struct option options[] = {
      0, NULL, 0},
     {"timeout", OPTION_DURATION, AT(timeout_ns), "0", PROBES, NULL,
      "How long a probe may take in all. 0: the timeout of the entry, or 10s.", 0, HOUR, NULL, 0},
+    {"method", OPTION_CHOICE, AT(method), "default", PROBES, NULL,
+     "Method of the request; default: that of the entry, or GET.", 0, 0, methods, 0},
+    {"status", OPTION_INT, AT(status), "0", PROBES, "code",
+     "The only status that is a success. 0: those of the entry, or any 2xx.", 0, 999, NULL, 0},
+    {"no-redirects", OPTION_BOOL, AT(no_redirects), NULL, PROBES, NULL,
+     "Take an answer that redirects for the last one.", 0, 0, NULL, 0},
     {"agent.secrets.dir", OPTION_STRING, AT(secrets_dir), "", PROBES, "dir",
      "Directory beneath which the files are read that the entry names: credentials, certificates, "
      "keys, bodies. Empty: entries that need a file cannot be used.",
@@ -51,6 +63,16 @@ static const struct option options[] = {
      "Further URLs, one a line; '#' begins a comment. '-' reads stdin.", 0, 0, NULL, 0},
     {"dns", OPTION_STRING, AT(dns_servers), "", TARGETS, "addr[:port]",
      "DNS servers to ask, separated by commas; empty: the system's.", 0, 0, NULL, 0},
+    {"allow", OPTION_LIST, AT(allow), "", TARGETS, "network",
+     "Connect only to addresses inside these networks (10.0.0.0/8, 2001:db8::/32), after redirects "
+     "too. Empty: to all.",
+     0, 0, NULL, 0},
+    {"deny", OPTION_LIST, AT(deny), "", TARGETS, "network",
+     "Never connect to addresses inside these networks. Goes before -allow.", 0, 0, NULL, 0},
+    {"text", OPTION_BOOL, AT(text), NULL, OUTPUT, NULL,
+     "Print lines for people instead of each object, with times in milliseconds.", 0, 0, NULL, 0},
+    {"json", OPTION_BOOL, AT(json), NULL, OUTPUT, NULL, "Print objects also with -text.", 0, 0,
+     NULL, 0},
     {"v", OPTION_BOOL, AT(verbose), NULL, OUTPUT, NULL,
      "Show each hop: addresses, phases, requests and answers with their headers (secrets masked), "
      "TLS "
@@ -77,6 +99,9 @@ static enum prober_error check(const struct settings *s, struct prober_failure *
         return prober_fail(why, PROBER_ERR_SYNTAX, "-4 and -6 exclude each other");
     if (s->prober[0] && !s->config[0])
         return prober_fail(why, PROBER_ERR_SYNTAX, "-prober needs -config, the probe file");
+    if (s->verbose && s->text && !s->json)
+        return prober_fail(why, PROBER_ERR_SYNTAX,
+                           "-v shows hops in objects alone, not with -text");
     return PROBER_OK;
 }
 
@@ -88,6 +113,9 @@ static enum prober_error open_entries(const struct settings *s, struct probe_htt
         .family = s->ipv4   ? PROBER_FAMILY_IPV4
                   : s->ipv6 ? PROBER_FAMILY_IPV6
                             : PROBER_FAMILY_NONE,
+        .method = s->method ? methods[s->method] : NULL,
+        .status = (int32_t)s->status,
+        .no_redirects = s->no_redirects,
         .means = {.secrets_dir = s->secrets_dir, .environment = environ},
     };
     struct problems *problems = NULL;
@@ -165,7 +193,8 @@ static enum prober_error make_jobs(const struct settings *s,
                              "%s: '%s' has no targets of its own: name URLs", s->config, s->prober);
 }
 
-static int probe(const struct settings *s, const struct jobs *jobs, struct prober_failure *why)
+static int probe(const struct settings *s, const struct jobs *jobs, const struct policy *policy,
+                 struct prober_failure *why)
 {
     sigset_t sleep_mask;
     struct probe_http_summary summary = {0};
@@ -173,6 +202,8 @@ static int probe(const struct settings *s, const struct jobs *jobs, struct probe
         .jobs = jobs->items,
         .count = jobs->count,
         .is_traced = s->verbose,
+        .is_text = s->text && !s->json,
+        .policy = policy,
         .dns_servers = s->dns_servers[0] ? s->dns_servers : NULL,
         .out_fd = STDOUT_FILENO,
         .stop = oneshot_catch_signals(&sleep_mask),
@@ -187,17 +218,29 @@ static int probe(const struct settings *s, const struct jobs *jobs, struct probe
     return summary.succeeded == jobs->count ? PROBE_EXIT_OK : PROBE_EXIT_FAILED;
 }
 
+static enum prober_error make_policy(const struct settings *s, struct policy **policy,
+                                     struct prober_failure *why)
+{
+    if (policy_create(policy, &s->allow, &s->deny, NULL))
+        return prober_fail(why, PROBER_ERR_SYNTAX,
+                           "-allow and -deny take networks, such as 192.0.2.0/24");
+    return PROBER_OK;
+}
+
 /* Says itself what is wrong with the probe file, as that may be several things. */
 static int probe_targets(const struct settings *s, const struct probe_targets *targets,
                          struct prober_failure *why)
 {
     struct probe_http_entries entries = {0};
     struct jobs jobs = {0};
+    struct policy *policy = NULL;
     int status = PROBE_EXIT_USAGE;
 
-    if (!open_entries(s, &entries) && !make_jobs(s, &entries, targets, &jobs, why))
-        status = probe(s, &jobs, why);
+    if (!make_policy(s, &policy, why) && !open_entries(s, &entries) &&
+        !make_jobs(s, &entries, targets, &jobs, why))
+        status = probe(s, &jobs, policy, why);
     probe_http_entries_close(&entries);
+    policy_put(policy);
     free(jobs.items);
     return status;
 }

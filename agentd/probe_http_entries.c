@@ -42,7 +42,23 @@ static void complain_of_name(const struct probe_spec *file, const struct probe_h
     strbuf_free(&names);
 }
 
-/* The address family of the command line goes before that of the file. */
+/* The command line goes before the file. */
+static void put_wanted(struct probe_http_entries *entries, struct http_spec *spec,
+                       const struct probe_http_wanted *wanted)
+{
+    if (wanted->family != PROBER_FAMILY_NONE) {
+        spec->preferred_family = wanted->family;
+        spec->ip_protocol_fallback = false;
+    }
+    if (wanted->method)
+        spec->method = wanted->method;
+    entries->status = wanted->status;
+    if (wanted->status)
+        spec->valid_status_codes = (struct http_codes){&entries->status, 1};
+    if (wanted->no_redirects)
+        spec->follow_redirects = false;
+}
+
 static enum prober_error add(struct probe_http_entries *entries, struct http_spec *spec,
                              const struct probe_http_entry *entry,
                              const struct probe_http_wanted *wanted, struct prober_failure *why)
@@ -54,10 +70,7 @@ static enum prober_error add(struct probe_http_entries *entries, struct http_spe
     if (!more)
         return PROBER_ERR_NOMEM;
     entries->items = more;
-    if (wanted->family != PROBER_FAMILY_NONE) {
-        spec->preferred_family = wanted->family;
-        spec->ip_protocol_fallback = false;
-    }
+    put_wanted(entries, spec, wanted);
     more[entries->count] = *entry;
     more[entries->count].spec = spec;
     err = http_kind_create(&more[entries->count].kind, spec, &wanted->means, why);

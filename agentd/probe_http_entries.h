@@ -9,6 +9,7 @@
 #ifndef AGENTD_PROBE_HTTP_ENTRIES_H
 #define AGENTD_PROBE_HTTP_ENTRIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,12 +33,16 @@ struct probe_http_entries {
     size_t count;
     struct probe_spec *file;
     struct http_spec *defaults;
+    int32_t status; /* as wanted */
 };
 
 struct probe_http_wanted {
     const char *file;          /* NULL: the defaults, one entry without targets */
     const char *prober;        /* the name of the file's entries */
     enum prober_family family; /* the only one to use; NONE: as the entry says */
+    const char *method;        /* NULL, 0 and false: as the entry says */
+    int32_t status;            /* the only one that is a success */
+    bool no_redirects;
     struct http_means means;
 };
 

@@ -1,6 +1,7 @@
 #include "agentd/probe_http_output.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "agentd/oneshot_json.h"
 #include "agentd/probe_http_hops.h"
@@ -73,4 +74,71 @@ void probe_http_output_put(struct strbuf *out, const char *target, const struct 
     if (trace)
         probe_http_hops_put(out, trace, spec);
     strbuf_puts(out, "}\n");
+}
+
+/* ---- text ---- */
+
+#define NS_PER_MS 1e6
+
+static void put_verdict_text(struct strbuf *out, const struct http_result *r)
+{
+    if (r->status)
+        strbuf_printf(out, "%d %s, ", r->status, r->version);
+    if (r->reason == HTTP_SUCCEEDED)
+        strbuf_puts(out, "success");
+    else
+        strbuf_printf(out, "failed: %s", http_reason_text(r->reason));
+    strbuf_printf(out, ", %.1f ms", (double)r->duration_ns / NS_PER_MS);
+    if (r->redirects)
+        strbuf_printf(out, ", %u redirects", r->redirects);
+    strbuf_putc(out, '\n');
+}
+
+static void put_way_text(struct strbuf *out, const struct http_result *r)
+{
+    char address[PROBER_ADDR_TEXT_MAX], day[32] = "";
+    time_t expiry = (time_t)r->earliest_cert_expiry;
+    struct tm tm;
+
+    if (!r->address.family)
+        return;
+    strbuf_printf(out, "  address %s", prober_addr_format(&r->address, address));
+    if (r->tls_version)
+        strbuf_printf(out, ", %s", r->tls_version);
+    if (expiry && gmtime_r(&expiry, &tm) && strftime(day, sizeof(day), "%Y-%m-%d %H:%M UTC", &tm))
+        strbuf_printf(out, ", certificates until %s", day);
+    strbuf_putc(out, '\n');
+}
+
+static void put_phases_text(struct strbuf *out, const struct http_result *r)
+{
+    strbuf_puts(out, " ");
+    for (enum http_phase phase = 0; phase < HTTP_PHASE_COUNT; phase++)
+        strbuf_printf(out, "%s %s %.1f", phase ? "," : "", http_phase_text(phase),
+                      (double)r->phases_ns[phase] / NS_PER_MS);
+    strbuf_puts(out, " ms");
+    if (r->status)
+        strbuf_printf(out, "; %llu bytes", (unsigned long long)r->body_decoded);
+    strbuf_putc(out, '\n');
+}
+
+void probe_http_output_put_text(struct strbuf *out, const char *target, const struct http_result *r)
+{
+    struct strbuf shown = STRBUF_INIT;
+
+    probe_target_put(&shown, PROBE_HTTP, target);
+    if (!strbuf_ok(&shown))
+        out->failed = true;
+    else
+        oneshot_text_put(out, shown.len ? shown.bytes : "");
+    strbuf_free(&shown);
+    strbuf_puts(out, ": ");
+    put_verdict_text(out, r);
+    put_way_text(out, r);
+    put_phases_text(out, r);
+    if (r->trouble) {
+        strbuf_puts(out, "  ");
+        oneshot_text_put(out, r->trouble);
+        strbuf_putc(out, '\n');
+    }
 }

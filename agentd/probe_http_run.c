@@ -38,9 +38,19 @@ static void on_done(void *context, const struct http_result *result)
         return;
     run->summary->ended++;
     run->summary->succeeded += result->reason == HTTP_SUCCEEDED;
-    probe_http_output_put(&run->out, p->job->target, result, p->trace, p->job->spec);
+    if (run->config->is_text)
+        probe_http_output_put_text(&run->out, p->job->target, result);
+    else
+        probe_http_output_put(&run->out, p->job->target, result, p->trace, p->job->spec);
     http_trace_destroy(p->trace);
     p->trace = NULL;
+}
+
+static bool permits(void *context, const struct prober_addr *address)
+{
+    const struct run *run = context;
+
+    return policy_permits(run->config->policy, address);
 }
 
 static enum prober_error start_next(struct run *run)
@@ -107,6 +117,8 @@ enum prober_error probe_http_run(const struct probe_http_run_config *config,
     run.probes = calloc(config->count + 1, sizeof(*run.probes));
     err = run.probes ? http_engine_create(&run.engine, resolver) : PROBER_ERR_NOMEM;
     http_warm_up();
+    if (!err && config->policy)
+        http_engine_set_guard(run.engine, permits, &run);
     if (!err)
         err = probe_all(&run);
     if (err)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agentd/policy.h"
 #include "common/error.h"
 #include "libprober/http_engine.h"
 
@@ -29,8 +30,10 @@ struct probe_http_job {
 struct probe_http_run_config {
     const struct probe_http_job *jobs; /* [count] */
     size_t count;
-    bool is_traced;          /* each result shows the hops */
-    const char *dns_servers; /* as in resolver_config; NULL: the system's */
+    bool is_traced;              /* each result shows the hops */
+    bool is_text;                /* lines for people instead of objects */
+    const struct policy *policy; /* whom to connect to; NULL: anybody */
+    const char *dns_servers;     /* as in resolver_config; NULL: the system's */
     int out_fd;
     const volatile sig_atomic_t *stop;
     const sigset_t *sleep_mask; /* signals that are blocked while it sleeps; the rest may wake it */

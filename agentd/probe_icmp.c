@@ -14,7 +14,7 @@
 #define HOUR (3600 * 1000 * MS)
 
 struct settings {
-    bool help, ipv4, ipv6, summary;
+    bool help, ipv4, ipv6, summary, json, text;
     int64_t count, size;
     uint64_t interval_ns, timeout_ns;
     char *file, *dns_servers;
@@ -45,6 +45,10 @@ static const struct option options[] = {
      "DNS servers to ask, separated by commas; empty: the system's.", 0, 0, NULL, 0},
     {"summary", OPTION_BOOL, AT(summary), NULL, OUTPUT, NULL,
      "Print one object for all targets together instead of one for each.", 0, 0, NULL, 0},
+    {"text", OPTION_BOOL, AT(text), NULL, OUTPUT, NULL,
+     "Print a line for people instead of each object, with times in milliseconds.", 0, 0, NULL, 0},
+    {"json", OPTION_BOOL, AT(json), NULL, OUTPUT, NULL, "Print objects also with -text.", 0, 0,
+     NULL, 0},
     {"h", OPTION_BOOL, AT(help), NULL, OUTPUT, NULL, "Print this help and exit.", 0, 0, NULL, 0},
     {"help", OPTION_BOOL, AT(help), NULL, OUTPUT, NULL, "The same as -h.", 0, 0, NULL, 0},
 };
@@ -92,6 +96,7 @@ static int probe(const struct settings *s, struct probe_targets *targets,
                             : PROBER_FAMILY_NONE,
         .dns_servers = s->dns_servers[0] ? s->dns_servers : NULL,
         .summary = s->summary,
+        .text = s->text && !s->json,
         .out_fd = STDOUT_FILENO,
         .stop = oneshot_catch_signals(&sleep_mask),
         .sleep_mask = &sleep_mask,

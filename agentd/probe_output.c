@@ -1,11 +1,13 @@
 #include "agentd/probe_output.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "agentd/oneshot_json.h"
 #include "common/array.h"
 
 #define NS_PER_S 1e9
+#define NS_PER_MS 1e6
 #define PICO 1e12
 
 /* A mean is worth no more digits than picoseconds. */
@@ -103,4 +105,63 @@ void probe_output_summary(struct strbuf *out, const struct probe_summary *s)
     put_rtt(out, &s->rtt, &s->histogram);
     oneshot_json_add_seconds(out, "elapsed_seconds", s->elapsed_ns);
     strbuf_puts(out, "}\n");
+}
+
+/* ---- text ---- */
+
+static void put_counts_text(struct strbuf *out, const struct icmp_totals *t)
+{
+    const struct {
+        const char *what;
+        uint64_t count;
+    } rare[] = {{"unknown", t->unknown},
+                {"unsent", icmp_totals_unsent(t)},
+                {"sent late", t->late_sent},
+                {"duplicates", t->duplicates}};
+    double ratio = icmp_totals_loss_ratio(t);
+
+    strbuf_printf(out, "%llu sent, %llu received", (unsigned long long)t->sent,
+                  (unsigned long long)t->received);
+    if (ratio >= 0)
+        strbuf_printf(out, ", %.1f %% loss", ratio * 100);
+    for (size_t i = 0; i < ARRAY_LEN(rare); i++)
+        if (rare[i].count)
+            strbuf_printf(out, ", %llu %s", (unsigned long long)rare[i].count, rare[i].what);
+}
+
+static void put_rtt_text(struct strbuf *out, const struct moments *rtt)
+{
+    if (rtt->count)
+        strbuf_printf(out, "; RTT min %.3f avg %.3f max %.3f stddev %.3f ms",
+                      (double)rtt->min_ns / NS_PER_MS, moments_mean_ns(rtt) / NS_PER_MS,
+                      (double)rtt->max_ns / NS_PER_MS, moments_stddev_ns(rtt) / NS_PER_MS);
+}
+
+void probe_output_target_text(struct strbuf *out, const struct probe_result *result)
+{
+    struct icmp_totals totals = {0};
+    char address[PROBER_ADDR_TEXT_MAX];
+
+    icmp_totals_add(&totals, &result->window->counts);
+    oneshot_text_put(out, result->target);
+    if (result->address.family) {
+        prober_addr_format(&result->address, address);
+        if (strcmp(address, result->target) != 0)
+            strbuf_printf(out, " (%s)", address);
+    }
+    strbuf_puts(out, ": ");
+    put_counts_text(out, &totals);
+    put_rtt_text(out, &result->window->rtt);
+    if (result->error)
+        strbuf_printf(out, "; %s", result->error);
+    strbuf_putc(out, '\n');
+}
+
+void probe_output_summary_text(struct strbuf *out, const struct probe_summary *s)
+{
+    strbuf_printf(out, "%llu of %llu targets answered: ", (unsigned long long)s->answered,
+                  (unsigned long long)s->targets);
+    put_counts_text(out, &s->totals);
+    put_rtt_text(out, &s->rtt);
+    strbuf_printf(out, "; took %.1f s\n", (double)s->elapsed_ns / NS_PER_S);
 }

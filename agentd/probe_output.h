@@ -1,5 +1,5 @@
 /*
- * probe_output - what one-shot ICMP probes came to, as JSON.
+ * probe_output - what one-shot ICMP probes came to, as JSON or as text.
  *
  * Purpose    One object a line: per target, or one for all of them. Times are in seconds; what
  *            cannot be known is null: the RTTs where nothing was received, the loss ratio of
@@ -28,6 +28,9 @@ struct probe_result {
 /* Appends the object of one target, and a newline. */
 void probe_output_target(struct strbuf *out, const struct probe_result *result);
 
+/* The same as a line for people, with times in milliseconds. */
+void probe_output_target_text(struct strbuf *out, const struct probe_result *result);
+
 /* All targets together. */
 struct probe_summary {
     struct icmp_totals totals;
@@ -40,5 +43,6 @@ struct probe_summary {
 
 void probe_summary_add(struct probe_summary *s, const struct icmp_window *window);
 void probe_output_summary(struct strbuf *out, const struct probe_summary *s);
+void probe_output_summary_text(struct strbuf *out, const struct probe_summary *s);
 
 #endif

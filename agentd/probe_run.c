@@ -53,7 +53,10 @@ static void end_target(struct run *run, struct probe_target *t, const struct icm
     probe_summary_add(run->summary, window);
     if (run->config->summary)
         return;
-    probe_output_target(&run->out, &result);
+    if (run->config->text)
+        probe_output_target_text(&run->out, &result);
+    else
+        probe_output_target(&run->out, &result);
     if (run->out.len >= OUTPUT_AT_ONCE)
         flush(run);
 }
@@ -286,7 +289,7 @@ enum prober_error probe_run(const struct probe_run_config *config, struct probe_
             end_unprobed(&run, &targets->list[i], 0, "interrupted");
     summary->elapsed_ns = clock_monotonic_ns() - start_ns;
     if (!err && config->summary)
-        probe_output_summary(&run.out, summary);
+        (config->text ? probe_output_summary_text : probe_output_summary)(&run.out, summary);
     flush(&run);
     if (!err && run.write_errno)
         err = prober_fail(why, PROBER_ERR_IO, "cannot write the results: %s",

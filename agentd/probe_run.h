@@ -28,6 +28,7 @@ struct probe_run_config {
     enum prober_family family; /* the only one wanted; NONE: both, IPv4 first */
     const char *dns_servers;   /* as in resolver_config; NULL: the system's */
     bool summary;              /* one object for all targets instead of one for each */
+    bool text;                 /* lines for people instead of objects */
     int out_fd;
     const volatile sig_atomic_t *stop;
     const sigset_t *sleep_mask; /* signals that are blocked while it sleeps; the rest may wake it */

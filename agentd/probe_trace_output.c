@@ -6,7 +6,6 @@
 
 #include "agentd/oneshot_json.h"
 #include "common/array.h"
-#include "common/utf8.h"
 
 #define NS_PER_S 1e9
 #define NS_PER_MS 1e6
@@ -34,23 +33,6 @@ static enum prober_family family_of(const struct trace_report *r)
 }
 
 /* ---- text ---- */
-
-/* Text of others may not forge lines. */
-static void put_safely(struct strbuf *out, const char *text)
-{
-    size_t len = strlen(text);
-    uint32_t rune;
-
-    for (size_t n; len > 0; text += n, len -= n) {
-        n = utf8_decode(text, len, &rune);
-        if (n == 0 || !utf8_is_shown_safely(rune)) {
-            n = n ? n : 1;
-            strbuf_putc(out, '?');
-        } else {
-            strbuf_put(out, text, n);
-        }
-    }
-}
 
 static void put_rtt_text(struct strbuf *out, const struct trace_rtt *rtt)
 {
@@ -144,7 +126,7 @@ void probe_trace_output_text(struct strbuf *out, const struct probe_trace_result
     const struct trace_report *r = result->report;
     char text[PROBER_ADDR_TEXT_MAX];
 
-    put_safely(out, result->target);
+    oneshot_text_put(out, result->target);
     if (result->address.family != PROBER_FAMILY_NONE)
         strbuf_printf(out, " (%s)", prober_addr_format(&result->address, text));
     if (r)

@@ -118,6 +118,11 @@ static void a_wrong_command_line_probes_nothing(void **state)
         "-4 -6 a",
         "-unknown a",
         "-file /nonexistent/list",
+        "-method POST a",
+        "-status 1000 a",
+        "-allow 10.0.0.0/33 a",
+        "-deny nonsense a",
+        "-text -v a",
     };
 
     (void)state;

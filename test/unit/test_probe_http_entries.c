@@ -41,7 +41,7 @@ static int tear_down(void **state)
 static enum prober_error open_file(struct fixture *f, const char *text, const char *prober,
                                    enum prober_family family)
 {
-    const struct probe_http_wanted wanted = {f->path, prober, family, {0}};
+    const struct probe_http_wanted wanted = {.file = f->path, .prober = prober, .family = family};
     FILE *file = fopen(f->path, "w");
 
     fputs(text, file);
@@ -59,7 +59,7 @@ static void assert_problem(struct fixture *f, const char *expected)
 static void without_a_file_the_defaults_hold(void **state)
 {
     struct fixture *f = *state;
-    const struct probe_http_wanted wanted = {NULL, "", PROBER_FAMILY_NONE, {0}};
+    const struct probe_http_wanted wanted = {.prober = ""};
 
     assert_int_equal(probe_http_entries_open(&f->entries, &wanted, f->problems), PROBER_OK);
     assert_int_equal(f->entries.count, 1);
@@ -67,6 +67,21 @@ static void without_a_file_the_defaults_hold(void **state)
     assert_int_equal(f->entries.items[0].timeout_ns, 0);
     assert_int_equal(f->entries.defaults->preferred_family, PROBER_FAMILY_IPV6);
     assert_true(f->entries.defaults->ip_protocol_fallback);
+}
+
+static void what_is_wanted_goes_before_the_defaults(void **state)
+{
+    struct fixture *f = *state;
+    const struct probe_http_wanted wanted = {
+        .prober = "", .method = "HEAD", .status = 301, .no_redirects = true};
+    const struct http_spec *spec;
+
+    assert_int_equal(probe_http_entries_open(&f->entries, &wanted, f->problems), PROBER_OK);
+    spec = f->entries.items[0].spec;
+    assert_string_equal(spec->method, "HEAD");
+    assert_int_equal(spec->valid_status_codes.count, 1);
+    assert_int_equal(spec->valid_status_codes.items[0], 301);
+    assert_false(spec->follow_redirects);
 }
 
 static void every_entry_of_the_name_is_taken_and_no_other(void **state)
@@ -142,7 +157,7 @@ static void an_entry_that_cannot_be_probed_by_has_its_place(void **state)
 static void a_file_that_is_not_there_is_told(void **state)
 {
     struct fixture *f = *state;
-    const struct probe_http_wanted wanted = {"/nonexistent/file", "a", PROBER_FAMILY_NONE, {0}};
+    const struct probe_http_wanted wanted = {.file = "/nonexistent/file", .prober = "a"};
 
     assert_int_not_equal(probe_http_entries_open(&f->entries, &wanted, f->problems), PROBER_OK);
     assert_int_equal(problems_count(f->problems), 1);
@@ -154,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(without_a_file_the_defaults_hold),
+        CASE(what_is_wanted_goes_before_the_defaults),
         CASE(every_entry_of_the_name_is_taken_and_no_other),
         CASE(the_family_of_the_command_line_goes_first_and_alone),
         CASE(a_name_that_is_not_there_brings_the_names_that_are),

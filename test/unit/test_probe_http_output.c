@@ -121,6 +121,25 @@ static void user_information_is_not_shown(void **state)
     assert_non_null(strstr(put(targets[0], &good), "\"target\":\"http://a.test/\""));
 }
 
+static void people_get_lines_with_milliseconds(void **state)
+{
+    const struct http_result failed = {.reason = HTTP_FAILED_LOCAL,
+                                       .content_length = -1,
+                                       .trouble = "the address is not permitted"};
+
+    (void)state;
+    probe_http_output_put_text(&out, "https://user:secret@a.test/", &good);
+    assert_string_equal(out.bytes,
+                        "https://a.test/: 204 HTTP/2.0, success, 11000.0 ms, 2 redirects\n"
+                        "  address 192.0.2.1, TLS 1.3, certificates until 2027-01-15 08:00 UTC\n"
+                        "  resolve 0.0, connect 1000.0, tls 2000.0, processing 3000.0, transfer "
+                        "4000.0 ms; 6 bytes\n");
+    strbuf_clear(&out);
+    probe_http_output_put_text(&out, "a.test", &failed);
+    assert_non_null(strstr(out.bytes, ": failed: local_error, 0.0 ms\n"));
+    assert_non_null(strstr(out.bytes, "\n  the address is not permitted\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +149,7 @@ int main(void)
         cmocka_unit_test_teardown(trouble_on_this_machine_is_told, tear_down),
         cmocka_unit_test_teardown(versions_read_as_people_write_them, tear_down),
         cmocka_unit_test_teardown(user_information_is_not_shown, tear_down),
+        cmocka_unit_test_teardown(people_get_lines_with_milliseconds, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,17 @@ static void the_defaults_are_those_of_the_help(void **state)
     assert_string_equal(fake_probe_run.targets, "192.0.2.1 ");
 }
 
+static void text_is_for_people_unless_objects_are_asked_for_too(void **state)
+{
+    (void)state;
+    run("192.0.2.1");
+    assert_false(fake_probe_run.config.text);
+    run("-text 192.0.2.1");
+    assert_true(fake_probe_run.config.text);
+    run("-text -json 192.0.2.1");
+    assert_false(fake_probe_run.config.text);
+}
+
 static void flags_may_stand_before_between_and_after_the_hosts(void **state)
 {
     const struct probe_run_config *c = &fake_probe_run.config;
@@ -153,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
         TEST(the_defaults_are_those_of_the_help),
+        TEST(text_is_for_people_unless_objects_are_asked_for_too),
         TEST(flags_may_stand_before_between_and_after_the_hosts),
         TEST(after_two_dashes_all_are_hosts),
         TEST(the_exit_status_tells_whether_all_answered),

@@ -282,6 +282,38 @@ static void a_summary_is_one_object_for_all(void **state)
     assert_true(seconds(s, "elapsed_seconds") > 0);
 }
 
+static void people_get_lines_with_milliseconds(void **state)
+{
+    struct fixture *f = *state;
+    ssize_t n;
+
+    f->config.text = true;
+    given_targets(f, "192.0.2.1\n192.0.2.2");
+    assert_int_equal(probe_run(&f->config, &f->targets, &f->summary, &f->why), PROBER_OK);
+    n = read(f->pipe[0], f->output, sizeof(f->output) - 1);
+    assert_true(n > 0);
+    f->output[n] = 0;
+    assert_non_null(strstr(f->output,
+                           "192.0.2.1: 4 sent, 4 received, 0.0 % loss; RTT min 1.000 avg "
+                           "2.500 max 4.000 stddev 1.118 ms\n"));
+    assert_non_null(strstr(f->output, "192.0.2.2: 4 sent, 0 received, 100.0 % loss\n"));
+}
+
+static void a_summary_for_people_is_one_line(void **state)
+{
+    struct fixture *f = *state;
+    ssize_t n;
+
+    f->config.text = f->config.summary = true;
+    given_targets(f, "192.0.2.1\nnowhere.test");
+    assert_int_equal(probe_run(&f->config, &f->targets, &f->summary, &f->why), PROBER_OK);
+    n = read(f->pipe[0], f->output, sizeof(f->output) - 1);
+    assert_true(n > 0);
+    f->output[n] = 0;
+    assert_non_null(strstr(f->output, "1 of 2 targets answered: 4 sent, 4 received, 0.0 % loss, 4 "
+                                      "unsent; RTT min "));
+}
+
 static void stopping_prints_what_is_known(void **state)
 {
     struct fixture *f = *state;
@@ -336,6 +368,8 @@ int main(void)
         TEST(one_window_holds_all_probes),
         TEST(many_targets_are_spread_over_the_interval_and_no_further),
         TEST(a_summary_is_one_object_for_all),
+        TEST(people_get_lines_with_milliseconds),
+        TEST(a_summary_for_people_is_one_line),
         TEST(stopping_prints_what_is_known),
         TEST(stopping_before_the_names_are_known_sends_nothing),
         TEST(output_that_cannot_be_written_is_an_error),
