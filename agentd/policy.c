@@ -71,6 +71,21 @@ bool policy_permits(const struct policy *policy, const struct prober_addr *addre
     return policy->allow_count == 0 || any_holds(policy->allow, policy->allow_count, address);
 }
 
+static void write_list(struct strbuf *out, const struct prober_network *networks, size_t count)
+{
+    char text[PROBER_ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < count; i++)
+        strbuf_printf(out, "%s%s/%u", out->len ? "," : "",
+                      prober_addr_format(&networks[i].address, text), networks[i].bits);
+}
+
+void policy_write(const struct policy *policy, struct strbuf *allow, struct strbuf *deny)
+{
+    write_list(allow, policy->allow, policy->allow_count);
+    write_list(deny, policy->deny, policy->deny_count);
+}
+
 struct policy *policy_get(struct policy *policy)
 {
     atomic_fetch_add(&policy->references, 1);

@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "common/options.h"
 #include "common/problems.h"
+#include "common/strbuf.h"
 
 struct policy;
 
@@ -23,6 +24,9 @@ enum prober_error policy_create(struct policy **out, const struct option_list *a
 /* False for an address inside a denied network, or outside all allowed ones when there are any. An
  * IPv4-mapped IPv6 address is judged as IPv4. */
 bool policy_permits(const struct policy *policy, const struct prober_addr *address);
+/* Appends the networks as options take them, with commas between them and what was there: those to
+ * probe alone to `allow`, those never to probe to `deny`. */
+void policy_write(const struct policy *policy, struct strbuf *allow, struct strbuf *deny);
 struct policy *policy_get(struct policy *policy);
 void policy_put(struct policy *policy); /* NULL is fine */
 

@@ -8,6 +8,7 @@
 
 #include "agentd/task_grammar.h"
 #include "common/array.h"
+#include "common/duration.h"
 
 #define HOST_NONE SIZE_MAX
 
@@ -134,16 +135,28 @@ static bool read_number(const char *text, bool whole, double *out)
     return true;
 }
 
+static bool read_duration(const char *text, double *out)
+{
+    uint64_t ns;
+
+    if (duration_parse(text, &ns))
+        return false;
+    *out = (double)ns / 1e9;
+    return true;
+}
+
 static enum prober_error take_number(struct task_parse *p, const struct task_option *option,
                                      struct task_given *given, const char *text)
 {
     const char *name = option->spellings[0];
+    bool whole = option->value == TASK_VALUE_WHOLE;
     bool for_root = !p->terms->root && option->low_user > option->low;
     double low = for_root ? option->low_user : option->low;
 
-    if (!read_number(text, option->value == TASK_VALUE_WHOLE, &given->number))
+    if (!read_number(text, whole, &given->number) &&
+        !(option->value == TASK_VALUE_SECONDS && read_duration(text, &given->number)))
         return task_refuse(p, PROBER_ERR_SYNTAX, "%s takes a %snumber, not '%.60s'", name,
-                           option->value == TASK_VALUE_WHOLE ? "whole " : "", text);
+                           whole ? "whole " : "", text);
     if (given->number >= low && given->number <= option->high)
         return PROBER_OK;
     if (!option->adjusted)
@@ -175,6 +188,7 @@ static enum prober_error take_value(struct task_parse *p, const struct task_opti
         return PROBER_OK;
     case TASK_VALUE_WHOLE:
     case TASK_VALUE_DECIMAL:
+    case TASK_VALUE_SECONDS:
         return take_number(p, option, given, text);
     case TASK_VALUE_CHOICE:
         if (task_is_among(text, option->among, given->text))
@@ -226,12 +240,12 @@ static size_t find_option(const struct task_parse *p, const char *name, size_t l
     return i;
 }
 
-/* A whole word that names one option: --report-cycles=20, +noall, -type=MX. */
+/* A whole word that names one option: --report-cycles=20, +noall, -type=MX, -count 20. */
 static enum prober_error take_word(struct task_parse *p, const struct task_words *words, size_t *at)
 {
     const char *word = words->items[*at], *equals = strchr(word, '=');
     size_t len = equals ? (size_t)(equals - word) : strlen(word), i = find_option(p, word, len);
-    bool separate = word[0] == '-' && word[1] == '-'; /* its value may be the next word */
+    bool separate = word[0] == '-' && (word[1] == '-' || p->tool->kind); /* its value may follow */
 
     if (i == p->tool->option_count && strncmp(word, "+no", 3) == 0 && !equals) {
         char name[TASK_VALUE_MAX];
@@ -278,18 +292,28 @@ static enum prober_error take_letters(struct task_parse *p, const struct task_wo
     return err;
 }
 
-static enum prober_error take_words(struct task_parse *p, const struct task_words *words)
+/* Not letters, one of them an option each. `word` begins with a dash, or is one. */
+static bool is_whole(const struct task_parse *p, const char *word)
+{
+    return p->tool->words || word[1] == '-' ||
+           (p->tool->kind && word[2] &&
+            find_option(p, word, strcspn(word, "=")) < p->tool->option_count);
+}
+
+/* What stands behind the command's own name, of `first` words. */
+static enum prober_error take_words(struct task_parse *p, const struct task_words *words,
+                                    size_t first)
 {
     bool options = true;
     enum prober_error err = PROBER_OK;
 
-    for (size_t at = 1; at < words->count && !err; at++) {
+    for (size_t at = first; at < words->count && !err; at++) {
         const char *word = words->items[at];
         bool dashed = word[0] == '-' && word[1];
 
         if (options && strcmp(word, "--") == 0)
             options = false;
-        else if (options && (word[0] == '+' || (dashed && (p->tool->words || word[1] == '-'))))
+        else if (options && (word[0] == '+' || (dashed && is_whole(p, word))))
             err = take_word(p, words, &at);
         else if (options && dashed)
             err = take_letters(p, words, &at);
@@ -333,7 +357,10 @@ static void keep_deadline(struct task_parse *p)
     size_t count = option_of_role(tool, TASK_ROLE_COUNT);
     size_t interval = option_of_role(tool, TASK_ROLE_INTERVAL);
     size_t deadline = option_of_role(tool, TASK_ROLE_DEADLINE);
+    size_t timeout = option_of_role(tool, TASK_ROLE_TIMEOUT);
 
+    if (timeout < tool->option_count)
+        left -= p->given[timeout].number;
     if (left < 1)
         left = 1;
     if (deadline < tool->option_count && p->given[deadline].number > left)
@@ -360,12 +387,19 @@ static void emit_options(struct task_parse *p)
         const struct task_option *option = &p->tool->options[i];
         const struct task_given *given = &p->given[i];
         const char *name = option->spellings[0];
-        bool number = option->value == TASK_VALUE_WHOLE || option->value == TASK_VALUE_DECIMAL;
+        bool number = option->value == TASK_VALUE_WHOLE || option->value == TASK_VALUE_DECIMAL ||
+                      option->value == TASK_VALUE_SECONDS;
         char digits[32];
 
         if (!given->given)
             continue;
-        snprintf(digits, sizeof(digits), "%.10g", given->number);
+        if (option->role == TASK_ROLE_IGNORED) {
+            strbuf_printf(&p->command->notes, "%s: %s has no effect on the built-in %s\n",
+                          p->tool->name, name, p->tool->name);
+            continue;
+        }
+        snprintf(digits, sizeof(digits), "%.10g%s", given->number,
+                 option->value == TASK_VALUE_SECONDS ? "s" : "");
         if (option->value == TASK_VALUE_SWITCH && given->off) {
             task_emit(p, "+no%s", name + 1);
         } else if (!takes_value(option)) {
@@ -392,10 +426,22 @@ static enum prober_error settle_family(struct task_parse *p)
 
 /* ---- the whole ---- */
 
-static const struct task_tool *find_tool(const char *name)
+/* Built-ins stand last: of one name, the installed tool comes first, and the built-in for want of
+ * it. */
+static const struct task_tool *find_tool(const char *name, bool own)
+{
+    const struct task_tool *found = NULL;
+
+    for (size_t i = 0; i < task_tools_count && (own || !found); i++)
+        if (strcmp(task_tools[i].name, name) == 0)
+            found = &task_tools[i];
+    return found;
+}
+
+static const struct task_tool *find_kind(const char *kind)
 {
     for (size_t i = 0; i < task_tools_count; i++)
-        if (strcmp(task_tools[i].name, name) == 0)
+        if (task_tools[i].kind && strcmp(task_tools[i].kind, kind) == 0)
             return &task_tools[i];
     return NULL;
 }
@@ -405,6 +451,8 @@ static enum prober_error refuse_command(const char *name, struct prober_failure 
     char allowed[160] = "";
 
     for (size_t i = 0; i < task_tools_count; i++) {
+        if (find_tool(task_tools[i].name, false) != &task_tools[i])
+            continue;
         strcat(allowed, " ");
         strcat(allowed, task_tools[i].name);
     }
@@ -412,23 +460,34 @@ static enum prober_error refuse_command(const char *name, struct prober_failure 
                        "'%.60s' is not a command that this agent runs; it runs%s", name, allowed);
 }
 
+static void emit_name(struct task_parse *p)
+{
+    if (p->tool->kind) {
+        task_emit(p, "agentd");
+        task_emit(p, "probe");
+    }
+    task_emit(p, "%s", p->tool->kind ? p->tool->kind : p->tool->name);
+}
+
 static enum prober_error parse_tool(struct task_command *c, const struct task_terms *terms,
                                     const struct task_words *words, struct prober_failure *why)
 {
     struct task_parse p = {.terms = terms, .command = c, .why = why};
+    bool by_kind = words->count > 1 && strcmp(words->items[0], "probe") == 0;
     enum prober_error err;
 
-    p.tool = c->tool = find_tool(words->items[0]);
+    p.tool = c->tool =
+        by_kind ? find_kind(words->items[1]) : find_tool(words->items[0], terms->own_ping);
     if (!p.tool)
-        return refuse_command(words->items[0], why);
-    err = take_words(&p, words);
+        return refuse_command(words->items[by_kind], why);
+    err = take_words(&p, words, by_kind ? 2 : 1);
     if (!err)
         err = settle_family(&p);
     if (err)
         return err;
     put_fallbacks(&p);
     keep_deadline(&p);
-    task_emit(&p, "%s", p.tool->name);
+    emit_name(&p);
     emit_options(&p);
     return p.tool->operands(&p);
 }
@@ -474,7 +533,7 @@ enum prober_error task_command_parse(struct task_command **out, const struct tas
         err = prober_fail(why, PROBER_ERR_NOMEM, "no memory for the command");
     if (err)
         goto out;
-    c->settled = c->host_at == HOST_NONE;
+    c->settled = c->host_at == HOST_NONE && !(c->tool && c->tool->judges);
     *out = c;
     c = NULL;
 out:
@@ -486,7 +545,9 @@ out:
 
 const char *task_command_lookup(const struct task_command *command)
 {
-    return command->settled || task_is_literal(command->host) ? NULL : command->host;
+    return command->settled || command->host_at == HOST_NONE || task_is_literal(command->host)
+               ? NULL
+               : command->host;
 }
 
 enum prober_family task_command_family(const struct task_command *command)
@@ -526,6 +587,37 @@ static enum prober_error put_address(struct task_command *c, const struct prober
     return PROBER_OK;
 }
 
+static void emit_list(struct task_command *c, const char *option, const struct strbuf *list)
+{
+    char *text = NULL;
+
+    if (!strbuf_ok(list) || asprintf(&text, "%s%s", option, list->bytes) < 0)
+        text = NULL;
+    emit_text(c, text);
+}
+
+/* What may_be_asked refuses, and what the policy does. */
+static enum prober_error pass_networks(struct task_command *c, const struct policy *policy,
+                                       struct prober_failure *why)
+{
+    struct strbuf allow = STRBUF_INIT, deny = STRBUF_INIT;
+
+    if (c->settled)
+        return prober_fail(why, PROBER_ERR_STATE, "%s has its networks already", c->tool->name);
+    strbuf_puts(&deny, "0.0.0.0,224.0.0.0/4,240.0.0.0/4,::,ff00::/8");
+    if (policy)
+        policy_write(policy, &allow, &deny);
+    emit_list(c, "-deny=", &deny);
+    if (allow.len > 0 || !strbuf_ok(&allow))
+        emit_list(c, "-allow=", &allow);
+    strbuf_free(&deny);
+    strbuf_free(&allow);
+    if (c->failed)
+        return prober_fail(why, PROBER_ERR_NOMEM, "no memory for the command");
+    c->settled = true;
+    return PROBER_OK;
+}
+
 enum prober_error task_command_settle(struct task_command *c, const struct prober_addr *addresses,
                                       size_t count, const struct policy *policy,
                                       struct prober_failure *why)
@@ -533,6 +625,8 @@ enum prober_error task_command_settle(struct task_command *c, const struct probe
     struct prober_addr literal;
     size_t of_family = 0;
 
+    if (c->tool && c->tool->judges)
+        return pass_networks(c, policy, why);
     if (c->host_at == HOST_NONE)
         return PROBER_OK;
     if (c->settled)
@@ -577,6 +671,11 @@ bool task_command_needs_raw(const struct task_command *command)
 bool task_command_is_shell(const struct task_command *command)
 {
     return !command->tool;
+}
+
+bool task_command_is_own(const struct task_command *command)
+{
+    return command->tool && command->tool->kind;
 }
 
 void task_command_destroy(struct task_command *command)

@@ -10,6 +10,10 @@
  *            as a literal address or as a name that the caller looks up; either is then judged
  *            (task_command_settle), and the address alone stands in the arguments: the program can
  *            look up nothing else.
+ *
+ *            Built-in commands are `agentd probe KIND`: they need no installed tool. The one for
+ *            URLs meets further hosts when it is redirected; it is given the networks to judge them
+ *            all by, and looks each up once itself.
  * Threads    A command belongs to one thread at a time.
  * Ownership  The command owns its texts.
  */
@@ -34,6 +38,9 @@ struct task_terms {
     enum task_policy policy;
     bool root;            /* programs will run as root: they may send faster */
     uint64_t deadline_ns; /* for how long a task may run */
+    bool own_ping;        /* `ping` is the built-in one: this host has no other */
+    const char *servers;  /* of names, for built-ins that look them up (resolver.h); NULL: the
+                             system's */
 };
 
 struct task_command;
@@ -63,6 +70,8 @@ const char *task_command_notes(const struct task_command *command);
 /* True when the program has to send packets of its own making (CAP_NET_RAW). */
 bool task_command_needs_raw(const struct task_command *command);
 bool task_command_is_shell(const struct task_command *command);
+/* True when the program is this very one (TASK_PROGRAM_OWN). */
+bool task_command_is_own(const struct task_command *command);
 void task_command_destroy(struct task_command *command); /* NULL is fine */
 
 #endif

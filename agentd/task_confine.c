@@ -16,6 +16,15 @@
 
 #define CAPABILITIES_MAX 63
 
+/* Sanitizers, which a built-in then has too, reserve terabytes of addresses. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#define IS_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define IS_SANITIZED 0
+#endif
+
 static enum prober_error limit(const struct task_confinement *c, struct prober_failure *why)
 {
     const struct {
@@ -23,7 +32,7 @@ static enum prober_error limit(const struct task_confinement *c, struct prober_f
         uint64_t most;
     } limits[] = {
         {RLIMIT_CPU, (c->cpu_ns + CLOCK_NS_PER_S - 1) / CLOCK_NS_PER_S},
-        {RLIMIT_AS, TASK_MEMORY_MAX},
+        {RLIMIT_AS, c->own && IS_SANITIZED ? RLIM_INFINITY : TASK_MEMORY_MAX},
         {RLIMIT_NOFILE, TASK_FILES_MAX},
         {RLIMIT_NPROC, TASK_PROCESSES_MAX},
         {RLIMIT_FSIZE, 0},
@@ -72,11 +81,11 @@ static enum prober_error drop_privileges(const struct task_confinement *c,
     enum prober_error err = drop_capabilities(c->raw && have_raw, why);
 
     /* Without it, a file that grants CAP_NET_RAW has to be left its way. */
-    if (err || (c->raw && !have_raw && !c->shell))
+    if (err || (c->raw && !have_raw && !c->shell && !c->own))
         return err;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return prober_fail(why, PROBER_ERR_IO, "cannot set no_new_privs: %s", strerror(errno));
-    err = task_landlock_apply(c->shell, why);
+    err = task_landlock_apply(c->shell, c->own, why);
     return err == PROBER_ERR_UNSUPPORTED && !c->shell ? PROBER_OK : err;
 }
 

@@ -27,6 +27,7 @@
 struct task_confinement {
     bool raw;        /* the program sends packets of its own making */
     bool shell;      /* Landlock is a must, and reads more */
+    bool own;        /* it is the agent's own program, whose file grants it nothing new */
     uint64_t cpu_ns; /* the most processor time of each process */
 };
 

@@ -27,7 +27,7 @@
 
 struct order {
     int64_t deadline_ms, grace_ms;
-    bool raw, shell;
+    bool raw, shell, own;
     const char *path;
     char *const *argv;
 };
@@ -58,6 +58,8 @@ static bool parse_order(int argc, char *const *argv, struct order *out)
             out->raw = true;
         else if (strcmp(argv[i], "-shell") == 0)
             out->shell = true;
+        else if (strcmp(argv[i], "-own") == 0)
+            out->own = true;
         else if (strcmp(argv[i], "-deadline") == 0 && i + 1 < argc)
             take_number(argv[++i], &out->deadline_ms);
         else if (strcmp(argv[i], "-grace") == 0 && i + 1 < argc)
@@ -82,6 +84,7 @@ become_program(const struct order *order, pid_t parent, int complaint_fd)
     const struct task_confinement confinement = {
         .raw = order->raw,
         .shell = order->shell,
+        .own = order->own,
         .cpu_ns = (uint64_t)order->deadline_ms * CLOCK_NS_PER_MS,
     };
     struct prober_failure why;

@@ -36,7 +36,7 @@ enum task_exec_stop { TASK_EXEC_NOT_STOPPED, TASK_EXEC_DEADLINE, TASK_EXEC_TOLD 
 
 /* Between two processes of the same binary. */
 struct task_exec_report {
-    int32_t end;          /* enum task_exec_end */
+    int32_t end; /* enum task_exec_end */
     int32_t value;
     int32_t stop;         /* enum task_exec_stop: why the program was killed */
     uint32_t left_behind; /* processes that outlived the program, and were killed */
@@ -45,7 +45,7 @@ struct task_exec_report {
 };
 
 /* Runs `task-exec argv[0] …`:
- *   -deadline MS  -grace MS  [-raw] [-shell]  --  PATH  ARGV0 [ARG…]
+ *   -deadline MS  -grace MS  [-raw] [-shell] [-own]  --  PATH  ARGV0 [ARG…]
  * Returns the exit status of the process: 0 when it reported, 2 for wrong usage. */
 int task_exec_command(int argc, char *const *argv);
 

@@ -1,6 +1,7 @@
 #include "agentd/task_grammar.h"
 
 #include "common/array.h"
+#include "libprober/icmp_engine.h"
 
 const char task_dns_types[] =
     "A AAAA ANY CAA CDNSKEY CDS CNAME DNAME DNSKEY DS HINFO HTTPS LOC MX NAPTR NS NSEC NSEC3PARAM "
@@ -229,8 +230,64 @@ static const struct task_option ip_options[] = {
     FLAG("-N", "-Numeric"),
 };
 
+#define IGNORED(name) {SPELLED(name), .role = TASK_ROLE_IGNORED}
+/* The first spelling is that of `agentd probe`, the others are of the tools that people know. */
+#define SECONDS_OF(what, from, to, usual, ...) \
+    {SPELLED(__VA_ARGS__), .value = TASK_VALUE_SECONDS, .role = (what), .low = (from), \
+     .high = (to), .adjusted = true, .fallback = (usual)}
+
+static const struct task_option own_ping_options[] = {
+    {SPELLED("-text"), .fallback = ""},
+    FLAG("-json"),
+    IPV4("-4"),
+    IPV6("-6"),
+    {SPELLED("-count", "-c"), .value = TASK_VALUE_WHOLE, .role = TASK_ROLE_COUNT, .low = 1,
+     .high = 1000, .adjusted = true, .fallback = "5"},
+    SECONDS_OF(TASK_ROLE_INTERVAL, 0.2, 60, "1", "-interval", "-i"),
+    SECONDS_OF(TASK_ROLE_TIMEOUT, 0.1, 10, "1", "-timeout", "-W"),
+    WHOLE(ICMP_PAYLOAD_MIN, 9000, "-size", "-s"),
+    IGNORED("-n"),
+    IGNORED("-q"),
+    IGNORED("-v"),
+    IGNORED("-D"),
+    IGNORED("-O"),
+    {SPELLED("-w"), .value = TASK_VALUE_WHOLE, .role = TASK_ROLE_IGNORED, .low = 1, .high = 3600},
+};
+
+static const struct task_option http_options[] = {
+    {SPELLED("-text"), .fallback = ""},
+    FLAG("-json"),
+    IPV4("-4"),
+    IPV6("-6"),
+    CHOICE("GET HEAD OPTIONS", "-method"),
+    WHOLE(100, 599, "-status"),
+    FLAG("-no-redirects"),
+    SECONDS_OF(TASK_ROLE_DEADLINE, 0.1, 60, "10", "-timeout"),
+};
+
+static const struct task_option trace_options[] = {
+    FLAG("-json"),
+    IPV4("-4"),
+    IPV6("-6"),
+    CHOICE("icmp udp", "-protocol"),
+    {SPELLED("-count", "-c"), .value = TASK_VALUE_WHOLE, .role = TASK_ROLE_COUNT, .low = 1,
+     .high = 1000, .adjusted = true, .fallback = "10"},
+    SECONDS_OF(TASK_ROLE_INTERVAL, 0.2, 60, "1", "-interval", "-i"),
+    SECONDS_OF(TASK_ROLE_TIMEOUT, 0.1, 10, "2", "-timeout"),
+    {SPELLED("-max-hops", "-m"), .value = TASK_VALUE_WHOLE, .low = 1, .high = 64,
+     .adjusted = true, .fallback = "30"},
+    WHOLE(1, 64, "-silent", "-U"),
+    PORT("-port", "-P"),
+    /* What all hops need at the shortest interval, so that their number does not prolong it. */
+    {SPELLED("-rate"), .value = TASK_VALUE_WHOLE, .low = 1, .high = 500, .fallback = "500"},
+};
+
 #define TOOL(tool) \
     .name = #tool, .options = tool##_options, .option_count = ARRAY_LEN(tool##_options)
+
+#define OWN(tool, table, probe) \
+    .name = #tool, .kind = (probe), .options = table##_options, \
+    .option_count = ARRAY_LEN(table##_options)
 
 const struct task_tool task_tools[] = {
     {TOOL(ping), .needs_raw = true, .spare_s = 2, .operands = task_operands_host},
@@ -242,6 +299,9 @@ const struct task_tool task_tools[] = {
     {TOOL(nslookup), .words = true, .operands = task_operands_name_and_server},
     {TOOL(ss), .operands = task_operands_ss},
     {TOOL(ip), .words = true, .operands = task_operands_ip},
+    {OWN(ping, own_ping, "icmp"), .needs_raw = true, .spare_s = 2, .operands = task_operands_host},
+    {OWN(http, http, "http"), .judges = true, .spare_s = 2, .operands = task_operands_url},
+    {OWN(trace, trace, "trace"), .needs_raw = true, .spare_s = 3, .operands = task_operands_host},
 };
 const size_t task_tools_count = ARRAY_LEN(task_tools);
 

@@ -21,6 +21,7 @@ enum task_value {
     TASK_VALUE_SWITCH,    /* none, and "no" before its name turns it off: +short, +noshort */
     TASK_VALUE_WHOLE,     /* low..high */
     TASK_VALUE_DECIMAL,   /* low..high */
+    TASK_VALUE_SECONDS,   /* low..high; with a unit too: 200ms. Written out as "0.2s" */
     TASK_VALUE_CHOICE,    /* one of the words in `among`, in either case */
     TASK_VALUE_LETTERS,   /* letters of `among` */
     TASK_VALUE_INTERFACE, /* a network interface */
@@ -35,6 +36,8 @@ enum task_role {
     TASK_ROLE_COUNT,    /* how often; with the interval it has to end before the deadline */
     TASK_ROLE_INTERVAL, /* in seconds */
     TASK_ROLE_DEADLINE, /* in seconds; never later than the task's */
+    TASK_ROLE_TIMEOUT,  /* in seconds, of the last answer: what it takes beyond count × interval */
+    TASK_ROLE_IGNORED,  /* taken, and without effect, which a note tells */
     TASK_ROLE_REVERSE   /* a question without a name */
 };
 
@@ -43,9 +46,9 @@ struct task_option {
                                  be joined (-nr, -c20). NULL-terminated unless full */
     enum task_value value;
     enum task_role role;
-    double low, high;     /* of numbers */
-    double low_user;      /* the least for who is not root; 0: the same */
-    bool adjusted;        /* a number outside is moved to the nearest bound, with a note */
+    double low, high; /* of numbers */
+    double low_user;  /* the least for who is not root; 0: the same */
+    bool adjusted;    /* a number outside is moved to the nearest bound, with a note */
     const char *among;
     const char *fallback; /* written out when the option is not given; NULL: nothing is */
 };
@@ -54,11 +57,15 @@ struct task_parse;
 
 struct task_tool {
     const char *name;
+    const char *kind; /* of a built-in: `agentd probe KIND`, which is another name of it; its
+                                options of many letters stand behind one dash, their values behind
+                                them or in the next word. NULL: an installed program */
     const struct task_option *options;
     size_t option_count;
-    bool words;      /* options are words behind one dash (-br, -type=MX) and cannot be joined */
-    bool needs_raw;  /* task_command_needs_raw */
-    double spare_s;  /* what it takes beyond count × interval */
+    bool words;     /* options are words behind one dash (-br, -type=MX) and cannot be joined */
+    bool needs_raw; /* task_command_needs_raw */
+    bool judges;    /* it is given the networks, and looks names up itself */
+    double spare_s; /* what it takes beyond count × interval */
     enum prober_error (*operands)(struct task_parse *p);
 };
 
@@ -92,6 +99,7 @@ enum prober_error task_operands_dig(struct task_parse *p);
 enum prober_error task_operands_name_and_server(struct task_parse *p);
 enum prober_error task_operands_ss(struct task_parse *p);
 enum prober_error task_operands_ip(struct task_parse *p);
+enum prober_error task_operands_url(struct task_parse *p);
 
 /* ---- what the readers are made of ---- */
 

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agentd/task_program.h"
 #include "common/array.h"
 
 /* The headers that this is built with may be older than the kernel that it runs on. */
@@ -33,10 +34,12 @@ static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full"};
 static const char *const sources[] = {"/dev/random", "/dev/urandom"};
 /* What tools that look names up and print addresses read. */
 static const char *const settings[] = {
-    "/etc/resolv.conf", "/etc/hosts",        "/etc/host.conf",       "/etc/nsswitch.conf",
-    "/etc/gai.conf",    "/etc/services",     "/etc/protocols",       "/etc/networks",
-    "/etc/passwd",      "/etc/group",        "/etc/iproute2",        "/etc/ld.so.cache",
-    "/etc/localtime",   "/etc/alternatives", "/etc/ssl/openssl.cnf", "/etc/ssl/certs"};
+    "/etc/resolv.conf",   "/etc/hosts",         "/etc/host.conf",
+    "/etc/nsswitch.conf", "/etc/gai.conf",      "/etc/services",
+    "/etc/protocols",     "/etc/networks",      "/etc/passwd",
+    "/etc/group",         "/etc/iproute2",      "/etc/ld.so.cache",
+    "/etc/localtime",     "/etc/alternatives",  "/etc/ssl/openssl.cnf",
+    "/etc/ssl/certs",     "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted"};
 /* What a shell has no business with, even where the agent could read it. */
 static const char *const secrets[] = {
     "shadow", "shadow-",     "gshadow",    "gshadow-", "sudoers",   "sudoers.d",  "ssh",
@@ -108,7 +111,7 @@ static struct ruleset everything(long version)
     return all;
 }
 
-enum prober_error task_landlock_apply(bool wide, struct prober_failure *why)
+enum prober_error task_landlock_apply(bool wide, bool own, struct prober_failure *why)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     struct ruleset all;
@@ -132,6 +135,8 @@ enum prober_error task_landlock_apply(bool wide, struct prober_failure *why)
               LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
     if (wide)
         allow_settings(ruleset);
+    if (own)
+        allow(ruleset, TASK_PROGRAM_OWN, READ_FILE, 0);
     if (syscall(SYS_landlock_restrict_self, ruleset, 0))
         err = prober_fail(why, PROBER_ERR_IO, "cannot apply Landlock: %s", strerror(errno));
     close(ruleset);

@@ -14,9 +14,10 @@
 
 #include "common/error.h"
 
-/* Needs no_new_privs. wide: all of /etc but secrets, and /var/log, for a shell.
+/* Needs no_new_privs. wide: all of /etc but secrets, and /var/log, for a shell. own: the file of
+ * this very program too, wherever it is.
  * Errors: PROBER_ERR_UNSUPPORTED when the kernel has no Landlock, PROBER_ERR_IO; nothing is then
  * taken away. */
-enum prober_error task_landlock_apply(bool wide, struct prober_failure *why);
+enum prober_error task_landlock_apply(bool wide, bool own, struct prober_failure *why);
 
 #endif

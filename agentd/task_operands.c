@@ -7,6 +7,7 @@
 
 #include "common/array.h"
 #include "common/network.h"
+#include "libprober/http_url.h"
 
 #define LABEL_MAX 63
 #define NAME_MAX_DNS 253 /* RFC 1035, as text */
@@ -128,6 +129,32 @@ enum prober_error task_operands_host_and_length(struct task_parse *p)
     err = task_emit_host(p, "", p->operands[0]);
     task_emit(p, "%ld", length);
     return err;
+}
+
+/* Written anew from what was understood. Credentials have no place in it: lines are kept. */
+enum prober_error task_operands_url(struct task_parse *p)
+{
+    struct http_url url;
+    struct strbuf text = STRBUF_INIT;
+    struct prober_failure why;
+
+    if (p->operand_count == 0)
+        return task_refuse(p, PROBER_ERR_SYNTAX, "it needs a URL");
+    if (p->operand_count > 1)
+        return too_many(p, 1);
+    if (http_url_parse(p->operands[0], &url, &why))
+        return task_refuse(p, why.code, "%s", why.text);
+    if (url.has_user)
+        return task_refuse(p, PROBER_ERR_DENIED, "user information in a URL is not allowed");
+    if (!task_is_literal(url.host) && !task_is_name(url.host))
+        return task_refuse(p, PROBER_ERR_SYNTAX, "'%.80s' is neither an address nor a host name",
+                           url.host);
+    if (p->terms->servers)
+        task_emit(p, "-dns=%s", p->terms->servers);
+    http_url_put(&text, &url);
+    task_emit(p, "%s", text.bytes ? text.bytes : "");
+    strbuf_free(&text);
+    return PROBER_OK;
 }
 
 /* ---- DNS ---- */

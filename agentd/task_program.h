@@ -11,6 +11,8 @@
 
 #define TASK_PROGRAM_MAX 256
 
+/* This very program, also while a new one takes its place. */
+#define TASK_PROGRAM_OWN "/proc/self/exe"
 /* The directories, colon-separated: also what programs get as PATH. */
 #define TASK_PROGRAM_DIRS "/usr/bin:/bin:/usr/sbin:/sbin"
 

@@ -17,11 +17,10 @@
 #include "common/array.h"
 #include "common/clock.h"
 
-#define EXECUTOR "/proc/self/exe" /* this very binary, also while a new one takes its place */
 #define READ_AT_ONCE (256 * 1024) /* of one stream, so that others have their turn */
 #define LAST_READ (1024 * 1024)   /* no pipe holds more */
 #define PATIENCE_NS (5 * CLOCK_NS_PER_S)
-#define FIXED_ARGUMENTS 10
+#define FIXED_ARGUMENTS 11
 
 enum { CONTROL, OUT, ERR }; /* of fds */
 
@@ -96,6 +95,8 @@ static char **make_arguments(const struct task_run_order *order, char deadline[2
         argv[n++] = "-raw";
     if (order->shell)
         argv[n++] = "-shell";
+    if (order->own)
+        argv[n++] = "-own";
     argv[n++] = "--";
     argv[n++] = order->path;
     memcpy(argv + n, order->argv, count * sizeof(*argv));
@@ -123,7 +124,7 @@ static int spawn(pid_t *pid, const int theirs[TASK_RUN_FDS], char *const *argv)
     posix_spawn_file_actions_adddup2(&files, theirs[ERR], STDERR_FILENO);
     /* Last: one of the others may have had this number. */
     posix_spawn_file_actions_adddup2(&files, theirs[CONTROL], TASK_EXEC_CONTROL);
-    number = posix_spawn(pid, EXECUTOR, &files, &attributes, argv, environment);
+    number = posix_spawn(pid, TASK_PROGRAM_OWN, &files, &attributes, argv, environment);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
     return number;

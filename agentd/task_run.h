@@ -23,7 +23,7 @@
 struct task_run_order {
     const char *path;        /* absolute */
     const char *const *argv; /* NULL-terminated, with the name at [0] */
-    bool raw, shell;         /* see task_confine.h */
+    bool raw, shell, own;    /* see task_confine.h */
     uint64_t deadline_ns;    /* how long it may run: 1 ms to a day */
     uint64_t grace_ns;       /* from the first request to end until it is killed: 1 ms or more */
     size_t output_max;       /* bytes kept of each stream (task_output.h) */

@@ -152,9 +152,13 @@ static enum prober_error find_program(const struct job *job, char path[TASK_PROG
                                       struct prober_failure *why)
 {
     const char *directories = job->worker->settings.directories;
-    enum prober_error err =
-        task_program_find(task_command_argv(job->command)[0], directories, path, why);
+    enum prober_error err;
 
+    if (task_command_is_own(job->command)) {
+        strcpy(path, TASK_PROGRAM_OWN);
+        return PROBER_OK;
+    }
+    err = task_program_find(task_command_argv(job->command)[0], directories, path, why);
     if (err && task_command_is_shell(job->command))
         err = task_program_find("sh", directories, path, why);
     return err;
@@ -168,6 +172,7 @@ static enum prober_error start(struct job *job, uint64_t now_ns, struct prober_f
         .path = path,
         .raw = task_command_needs_raw(job->command),
         .shell = task_command_is_shell(job->command),
+        .own = task_command_is_own(job->command),
         .deadline_ns = w->settings.terms.deadline_ns,
         .grace_ns = w->settings.grace_ns,
         .output_max = w->settings.output_max,
@@ -228,12 +233,15 @@ static const struct task_result *remembered(const struct job *job)
 static void begin(struct job *job, uint64_t now_ns)
 {
     struct task_worker *w = job->worker;
+    struct task_terms terms = w->settings.terms;
     struct prober_failure why;
     const char *name;
     enum prober_family family;
+    char path[TASK_PROGRAM_MAX];
 
-    if (task_command_parse(&job->command, &w->settings.terms, job->order->line, job->order->len,
-                           &why)) {
+    terms.servers = w->settings.servers;
+    terms.own_ping = task_program_find("ping", w->settings.directories, path, &why) != PROBER_OK;
+    if (task_command_parse(&job->command, &terms, job->order->line, job->order->len, &why)) {
         refuse(job, &why);
         return;
     }

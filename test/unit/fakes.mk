@@ -33,3 +33,4 @@ fakes_test_access := fake_socket_owner
 fakes_test_trace_engine := fake_trace_socket
 fakes_test_probe_trace := fake_probe_trace_run
 fakes_test_probe_trace_run := fake_trace_socket dns_server
+fakes_test_task_worker := http_server

@@ -81,6 +81,22 @@ static void each_malformed_network_is_a_problem_of_its_own(void **state)
     problems_destroy(problems);
 }
 
+static void networks_are_written_as_options_take_them(void **state)
+{
+    const char *allow[] = {"10.0.0.0/8", "2001:db8::/32"}, *deny[] = {"192.0.2.7"};
+    struct policy *p = given_policy(allow, 2, deny, 1);
+    struct strbuf allowed = STRBUF_INIT, denied = STRBUF_INIT;
+
+    (void)state;
+    strbuf_puts(&denied, "::");
+    policy_write(p, &allowed, &denied);
+    assert_string_equal(allowed.bytes, "10.0.0.0/8,2001:db8::/32");
+    assert_string_equal(denied.bytes, "::,192.0.2.7/32");
+    strbuf_free(&allowed);
+    strbuf_free(&denied);
+    policy_put(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +104,7 @@ int main(void)
         cmocka_unit_test(an_allow_list_permits_nothing_else),
         cmocka_unit_test(a_denied_network_goes_before_an_allowed_one),
         cmocka_unit_test(each_malformed_network_is_a_problem_of_its_own),
+        cmocka_unit_test(networks_are_written_as_options_take_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

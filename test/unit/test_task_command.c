@@ -8,8 +8,10 @@
 
 #define SECONDS(n) ((uint64_t)(n)*1000000000u)
 
-static const struct task_terms root = {TASK_POLICY_ALLOWLIST, true, SECONDS(60)};
-static const struct task_terms user = {TASK_POLICY_ALLOWLIST, false, SECONDS(60)};
+static const struct task_terms root = {
+    .policy = TASK_POLICY_ALLOWLIST, .root = true, .deadline_ns = SECONDS(60)};
+static const struct task_terms user = {
+    .policy = TASK_POLICY_ALLOWLIST, .root = false, .deadline_ns = SECONDS(60)};
 static struct prober_failure why;
 
 static struct prober_addr address_of(const char *text)
@@ -149,6 +151,177 @@ static void the_original_s_example_runs_as_it_stands(void **state)
     task_command_destroy(c);
 }
 
+/* ---- built-ins ---- */
+
+#define ALWAYS_DENIED "-deny=0.0.0.0,224.0.0.0/4,240.0.0.0/4,::,ff00::/8"
+
+static void built_ins_are_this_program_s_own_probes(void **state)
+{
+    static const struct {
+        const char *line, *argv;
+    } cases[] = {
+        {"probe icmp 192.0.2.1",
+         "agentd probe icmp -text -count=5 -interval=1s -timeout=1s 192.0.2.1"},
+        {"probe icmp -json -count 3 -interval=200ms -timeout 0.5s -size 100 example.com -6",
+         "agentd probe icmp -text -json -6 -count=3 -interval=0.2s -timeout=0.5s -size=100 "
+         "2001:db8::7"},
+        {"probe icmp -nqc3 -i.5 -W 2 -s 56 -w 9 192.0.2.1",
+         "agentd probe icmp -text -count=3 -interval=0.5s -timeout=2s -size=56 192.0.2.1"},
+        {"trace 192.0.2.1", "agentd probe trace -count=10 -interval=1s -timeout=2s -max-hops=30 "
+                            "-rate=500 192.0.2.1"},
+        {"trace -json -4 -protocol UDP -c 3 -i 0.3 -m 12 -silent=2 -port 33500 example.com",
+         "agentd probe trace -json -4 -protocol=udp -count=3 -interval=0.3s -timeout=2s "
+         "-max-hops=12 -silent=2 -port=33500 -rate=500 192.0.2.7"},
+        {"probe trace -- ::1", "agentd probe trace -count=10 -interval=1s -timeout=2s -max-hops=30 "
+                               "-rate=500 ::1"},
+        {"http example.com",
+         "agentd probe http -text -timeout=10s http://example.com/ " ALWAYS_DENIED},
+        {"http -json -4 -method head -status 301 -no-redirects -timeout 1500ms "
+         "'https://Example.com:8443/a?b=c&d=(e)#f'",
+         "agentd probe http -text -json -4 -method=HEAD -status=301 -no-redirects -timeout=1.5s "
+         "https://Example.com:8443/a?b=c&d=(e) " ALWAYS_DENIED},
+        {"probe http 'http://[2001:db8::7]/'",
+         "agentd probe http -text -timeout=10s http://[2001:db8::7]/ " ALWAYS_DENIED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct task_command *c = given_command(&user, cases[i].line);
+
+        assert_true(task_command_is_own(c));
+        assert_false(task_command_is_shell(c));
+        task_command_destroy(c);
+        assert_becomes(&user, cases[i].line, cases[i].argv);
+    }
+}
+
+static void ping_is_built_in_where_none_is_installed(void **state)
+{
+    const struct task_terms bare = {
+        .policy = TASK_POLICY_ALLOWLIST, .deadline_ns = SECONDS(60), .own_ping = true};
+    struct task_command *c = given_command(&bare, "ping -n -c 3 -w 9 ::1");
+
+    (void)state;
+    assert_true(task_command_is_own(c) && task_command_needs_raw(c));
+    assert_string_equal(task_command_notes(c), "ping: -n has no effect on the built-in ping\n"
+                                               "ping: -w has no effect on the built-in ping\n");
+    task_command_destroy(c);
+    assert_becomes(&bare, "ping -c 3 example.com -4",
+                   "agentd probe icmp -text -4 -count=3 -interval=1s -timeout=1s 192.0.2.7");
+    assert_refused(&bare, "ping -M do ::1");
+    c = given_command(&user, "ping ::1");
+    assert_false(task_command_is_own(c));
+    task_command_destroy(c);
+}
+
+static void a_built_in_for_urls_is_given_networks_and_name_servers(void **state)
+{
+    const char *allowed[] = {"10.0.0.0/8", "2001:db8::/32"}, *denied[] = {"10.9.0.0/16"};
+    const struct option_list allow = {(char **)allowed, 2}, deny = {(char **)denied, 1};
+    const struct task_terms terms = {.policy = TASK_POLICY_ALLOWLIST,
+                                     .deadline_ns = SECONDS(60),
+                                     .servers = "192.0.2.53,[::1]:5353"};
+    struct policy *policy = NULL;
+    struct task_command *c = given_command(&terms, "http a.example/x -timeout 5");
+
+    (void)state;
+    assert_int_equal(policy_create(&policy, &allow, &deny, NULL), PROBER_OK);
+    assert_null(task_command_lookup(c));
+    assert_null(task_command_argv(c)); /* not without being judged */
+    assert_int_equal(task_command_settle(c, NULL, 0, policy, &why), PROBER_OK);
+    assert_argv(c,
+                "agentd probe http -text -timeout=5s -dns=192.0.2.53,[::1]:5353 "
+                "http://a.example/x " ALWAYS_DENIED ",10.9.0.0/16 -allow=10.0.0.0/8,2001:db8::/32");
+    assert_int_equal(task_command_settle(c, NULL, 0, policy, &why), PROBER_ERR_STATE);
+    assert_false(task_command_needs_raw(c));
+    task_command_destroy(c);
+    policy_put(policy);
+}
+
+static void built_ins_end_before_the_deadline(void **state)
+{
+    static const struct {
+        const char *line, *part;
+    } cases[] = {
+        {"probe icmp -c 1000 ::1", " -count=57 "},
+        {"probe icmp -c 1000 -timeout 8 ::1", " -count=50 "},
+        {"trace -c 1000 -i 0.2 ::1", " -count=275 "},
+        {"http -timeout 60 a.example", " -timeout=58s "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct task_command *c = given_command(&user, cases[i].line);
+        char text[512] = "";
+
+        assert_int_equal(task_command_settle(c, NULL, 0, NULL, &why), PROBER_OK);
+        for (const char *const *word = task_command_argv(c); *word; word++) {
+            strcat(text, *word);
+            strcat(text, " ");
+        }
+        if (!strstr(text, cases[i].part))
+            fail_msg("%s: %s", cases[i].line, text);
+        task_command_destroy(c);
+    }
+}
+
+static void what_built_ins_could_be_misused_for_is_refused(void **state)
+{
+    static const char *const lines[] = {
+        "probe",
+        "probe dns ::1",
+        "probe icmp",
+        "probe icmp ::1 ::1",
+        "probe icmp -file /etc/hosts ::1",
+        "probe icmp -file=/etc/hosts",
+        "probe icmp -dns 192.0.2.53 ::1",
+        "probe icmp -summary ::1",
+        "probe icmp -count 65535x ::1",
+        "probe icmp -size 65000 ::1",
+        "probe icmp -interval 1h2x ::1",
+        "probe icmp --count 3 ::1",
+        "probe icmp -4 -6 ::1",
+        "probe icmp -4 ::1",
+        "probe icmp -- -json ::1",
+        "trace",
+        "trace -dns 192.0.2.53 ::1",
+        "trace -protocol tcp ::1",
+        "trace -rate 1000 ::1",
+        "trace -max-hops ::1",
+        "trace -port 0 ::1",
+        "trace http://a.example/",
+        "http",
+        "http a.example b.example",
+        "http -config /etc/probermesh/probes.yaml a.example",
+        "http -prober x a.example",
+        "http -agent.secrets.dir / a.example",
+        "http -file /etc/hosts a.example",
+        "http -dns 192.0.2.53 a.example",
+        "http -allow 0.0.0.0/0 a.example",
+        "http -deny '' a.example",
+        "http -v a.example",
+        "http -method POST a.example",
+        "http -method GET,HEAD a.example",
+        "http -status 99 a.example",
+        "http -status 200,301 a.example",
+        "http -timeout never a.example",
+        "http file:///etc/passwd",
+        "http ftp://a.example/",
+        "http 'http://user:secret@a.example/'",
+        "http http://user@a.example/",
+        "http http:///x",
+        "http http://a.example:0/",
+        "http http://127.1/",
+        "http http://-x/",
+        "http 'http://a.example\r\nHost: b'",
+        "http @a.example",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        assert_refused(&root, lines[i]);
+}
+
 static void what_is_adjusted_is_told(void **state)
 {
     static const struct {
@@ -181,7 +354,8 @@ static void what_is_adjusted_is_told(void **state)
 
 static void a_task_without_time_still_asks_once(void **state)
 {
-    const struct task_terms hurried = {TASK_POLICY_ALLOWLIST, true, SECONDS(1)};
+    const struct task_terms hurried = {
+        .policy = TASK_POLICY_ALLOWLIST, .root = true, .deadline_ns = SECONDS(1)};
 
     (void)state;
     assert_becomes(&hurried, "mtr -c 20 ::1", "mtr -r -c 1 -i 1 ::1");
@@ -518,7 +692,8 @@ static void words_that_are_no_hosts_are_refused(void **state)
 static void a_nul_byte_hides_nothing(void **state)
 {
     struct task_command *c = NULL;
-    const struct task_terms shell = {TASK_POLICY_SHELL, true, SECONDS(60)};
+    const struct task_terms shell = {
+        .policy = TASK_POLICY_SHELL, .root = true, .deadline_ns = SECONDS(60)};
 
     (void)state;
     assert_int_equal(task_command_parse(&c, &root, "ping ::1\0; id", 13, &why), PROBER_ERR_SYNTAX);
@@ -533,18 +708,19 @@ static void every_option_is_refused_when_its_value_is_missing_or_wrong(void **st
     for (size_t t = 0; t < task_tools_count; t++) {
         for (size_t i = 0; i < task_tools[t].option_count; i++) {
             const struct task_option *option = &task_tools[t].options[i];
-            char line[128];
+            char line[128], name[32];
 
+            snprintf(name, sizeof(name), "%s%s", task_tools[t].kind ? "probe " : "",
+                     task_tools[t].kind ? task_tools[t].kind : task_tools[t].name);
             if (option->value == TASK_VALUE_NONE || option->value == TASK_VALUE_SWITCH)
                 continue;
-            snprintf(line, sizeof(line), "%s 192.0.2.1 %s", task_tools[t].name,
-                     option->spellings[0]);
+            snprintf(line, sizeof(line), "%s 192.0.2.1 %s", name, option->spellings[0]);
             assert_refused(&root, line);
-            snprintf(line, sizeof(line), "%s 192.0.2.1 %s%s/etc/passwd", task_tools[t].name,
-                     option->spellings[0], option->spellings[0][2] ? "=" : "");
+            snprintf(line, sizeof(line), "%s 192.0.2.1 %s%s/etc/passwd", name, option->spellings[0],
+                     option->spellings[0][2] ? "=" : "");
             assert_refused(&root, line);
-            snprintf(line, sizeof(line), "%s 192.0.2.1 %s%s", task_tools[t].name,
-                     option->spellings[0], option->spellings[0][2] ? "=" : " ''");
+            snprintf(line, sizeof(line), "%s 192.0.2.1 %s%s", name, option->spellings[0],
+                     option->spellings[0][2] ? "=" : " ''");
             assert_refused(&root, line);
         }
     }
@@ -622,7 +798,8 @@ static void a_name_without_an_address_of_the_family_is_not_found(void **state)
 
 static void an_agent_whose_policy_is_off_runs_nothing(void **state)
 {
-    const struct task_terms off = {TASK_POLICY_OFF, true, SECONDS(60)};
+    const struct task_terms off = {
+        .policy = TASK_POLICY_OFF, .root = true, .deadline_ns = SECONDS(60)};
 
     (void)state;
     assert_refused(&off, "ping ::1");
@@ -631,7 +808,8 @@ static void an_agent_whose_policy_is_off_runs_nothing(void **state)
 
 static void a_shell_gets_the_line_as_it_is(void **state)
 {
-    const struct task_terms shell = {TASK_POLICY_SHELL, false, SECONDS(60)};
+    const struct task_terms shell = {
+        .policy = TASK_POLICY_SHELL, .root = false, .deadline_ns = SECONDS(60)};
     struct task_command *c = given_command(&shell, "mtr -r x | grep -c '\xe6\xac\xa7'\n");
 
     (void)state;
@@ -646,7 +824,7 @@ static void a_shell_gets_the_line_as_it_is(void **state)
 /* ---- what operators are told ---- */
 
 /* The section of docs/tasks.md about a tool, between its heading and the next one. */
-static char *section_of(const char *tool)
+static char *section_of(const struct task_tool *tool)
 {
     FILE *file = fopen("docs/tasks.md", "r");
     static char text[32768];
@@ -655,10 +833,11 @@ static char *section_of(const char *tool)
     assert_non_null(file);
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
-    snprintf(heading, sizeof(heading), "\n## %s\n", tool);
+    snprintf(heading, sizeof(heading), "\n## %s%s\n", tool->kind ? "probe " : "",
+             tool->kind ? tool->kind : tool->name);
     begin = strstr(text, heading);
     if (!begin)
-        fail_msg("docs/tasks.md does not tell of %s", tool);
+        fail_msg("docs/tasks.md does not tell of %s", tool->name);
     end = strstr(begin + strlen(heading), "\n## ");
     if (end)
         *end = '\0';
@@ -669,7 +848,7 @@ static void every_option_is_documented_with_its_bounds(void **state)
 {
     (void)state;
     for (size_t t = 0; t < task_tools_count; t++) {
-        const char *section = section_of(task_tools[t].name);
+        const char *section = section_of(&task_tools[t]);
 
         for (size_t i = 0; i < task_tools[t].option_count; i++) {
             const struct task_option *option = &task_tools[t].options[i];
@@ -697,6 +876,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_are_written_anew),
         cmocka_unit_test(the_original_s_example_runs_as_it_stands),
+        cmocka_unit_test(built_ins_are_this_program_s_own_probes),
+        cmocka_unit_test(ping_is_built_in_where_none_is_installed),
+        cmocka_unit_test(a_built_in_for_urls_is_given_networks_and_name_servers),
+        cmocka_unit_test(built_ins_end_before_the_deadline),
+        cmocka_unit_test(what_built_ins_could_be_misused_for_is_refused),
         cmocka_unit_test(what_is_adjusted_is_told),
         cmocka_unit_test(a_task_without_time_still_asks_once),
         cmocka_unit_test(commands_that_are_not_listed_are_refused),

@@ -494,6 +494,31 @@ static void nothing_can_be_written_and_no_secret_read(void **state)
     given_dir_ends(&files);
 }
 
+static void a_built_in_reads_nothing_of_its_agent(void **state)
+{
+    const char *argv[] = {"agentd", "probe", "http", "-config", NULL, "-prober", "a", NULL};
+    struct given_files files;
+    const struct task_outcome *o;
+
+    (void)state;
+    if (!has_landlock())
+        skip();
+    given_dir(&files);
+    argv[4] = given_path(&files, "state");
+    given_text(&files, "state", "secret");
+    given_script("");
+    order.path = TASK_PROGRAM_OWN;
+    order.argv = argv;
+    order.own = true;
+    starts();
+    o = steps_until(NULL);
+    given_dir_ends(&files);
+    assert_int_equal(o->end, TASK_END_EXITED);
+    assert_int_equal(o->value, PROBE_EXIT_USAGE);
+    if (!strstr(take_text(&o->err), "Permission denied") || strstr(text, "secret"))
+        fail_msg("%s", text);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, no_run)
@@ -523,6 +548,7 @@ int main(int argc, char **argv)
         TEST(it_is_in_a_session_of_its_own),
         TEST(only_the_capability_to_send_packets_is_left),
         TEST(nothing_can_be_written_and_no_secret_read),
+        TEST(a_built_in_reads_nothing_of_its_agent),
     };
     int status;
 

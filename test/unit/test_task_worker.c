@@ -8,7 +8,9 @@
 #include "agentd/task_worker.h"
 #include "common/array.h"
 #include "given_files.h"
+#include "common/process.h"
 #include "given_task.h"
+#include "fakes/http_server.h"
 
 #define SECONDS(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
 #define RESULTS_MAX 64
@@ -30,7 +32,7 @@ struct told {
     enum task_fate fate;
     enum prober_error error;
     enum task_end end;
-    char text[256], notes[512], out[512];
+    char text[256], notes[512], out[4096];
 };
 
 static struct {
@@ -162,7 +164,7 @@ static int given_worker(void **state)
     snprintf(directories, sizeof(directories), "%s", files.dir);
     assert_int_equal(policy_create(&policy, &none, &deny, NULL), PROBER_OK);
     settings = (struct task_settings){
-        .terms = {TASK_POLICY_ALLOWLIST, true, SECONDS(60)},
+        .terms = {.policy = TASK_POLICY_ALLOWLIST, .root = true, .deadline_ns = SECONDS(60)},
         .grace_ns = SECONDS(1) / 10,
         .output_max = 256,
         .output_stop = UINT64_MAX,
@@ -425,6 +427,88 @@ static void another_policy_holds_from_the_next_task_on(void **state)
     assert_int_equal(result_of("b").fate, TASK_RAN);
 }
 
+/* ---- built-ins, on a host without tools ---- */
+
+static void given_no_tools(void)
+{
+    closes();
+    settings.directories = "/nonexistent";
+    settings.output_max = 8192;
+    opens();
+}
+
+static void a_url_is_probed_without_any_tool(void **state)
+{
+    static const struct http_route routes[] = {{.method = "GET", .path = "/a", .body = "hello"},
+                                               {0}};
+    struct http_server *server = http_server_start(routes);
+    char line[128];
+    struct told t;
+
+    (void)state;
+    given_no_tools();
+    snprintf(line, sizeof(line), "http %s/a", http_server_url(server));
+    orders("a", line);
+    t = result_of("a");
+    assert_int_equal(t.fate, TASK_RAN);
+    assert_int_equal(t.end, TASK_END_EXITED);
+    if (!strstr(t.out, "/a: 200 HTTP/1.1, success, ") || !strstr(t.out, "  address 127.0.0.1\n"))
+        fail_msg("%s", t.out);
+    snprintf(line, sizeof(line), "probe http -json -method HEAD -status 404 %s/b",
+             http_server_url(server));
+    orders("b", line);
+    t = result_of("b");
+    if (!strstr(t.out, "\"success\":true") || !strstr(t.out, "\"status_code\":404"))
+        fail_msg("%s", t.out);
+    assert_non_null(strstr(http_server_last(server), "HEAD /b HTTP/1.1\r\n"));
+    http_server_stop(server);
+}
+
+static void a_redirect_to_a_denied_network_is_not_followed(void **state)
+{
+    static const struct http_route routes[] = {
+        {.method = "GET", .path = "/", .status = 302, .headers = "Location: http://192.0.2.1/\r\n"},
+        {0}};
+    struct http_server *server = http_server_start(routes);
+    char line[128];
+    struct told t;
+
+    (void)state;
+    given_no_tools();
+    snprintf(line, sizeof(line), "http %s/", http_server_url(server));
+    orders("a", line);
+    t = result_of("a");
+    assert_int_equal(t.end, TASK_END_EXITED);
+    if (!strstr(t.out, "the address is not permitted"))
+        fail_msg("%s", t.out);
+    snprintf(line, sizeof(line), "http 0.0.0.0%s/", strrchr(http_server_url(server), ':'));
+    orders("b", line);
+    t = result_of("b");
+    if (!strstr(t.out, "the address is not permitted"))
+        fail_msg("%s", t.out);
+    assert_int_equal(http_server_requests(server), 1);
+    http_server_stop(server);
+}
+
+static void a_host_is_pinged_and_traced_without_any_tool(void **state)
+{
+    struct told t;
+
+    (void)state;
+    if (!process_has_net_raw())
+        skip();
+    given_no_tools();
+    orders("a", "ping -c 2 -i 0.2 127.0.0.1");
+    t = result_of("a");
+    if (!strstr(t.out, "127.0.0.1: 2 sent, 2 received, 0.0 % loss; RTT min "))
+        fail_msg("%s %s", t.out, t.text);
+    orders("b", "trace -json -c 1 -protocol udp -4 localhost");
+    t = result_of("b");
+    if (!strstr(t.out, "\"reached\":true") || !strstr(t.out, "\"protocol\":\"udp\""))
+        fail_msg("%s %s", t.out, t.text);
+    assert_non_null(strstr(t.notes, "trace: localhost is 127.0.0.1\n"));
+}
+
 static void settings_out_of_range_make_no_worker(void **state)
 {
     struct task_worker *none = NULL;
@@ -458,6 +542,9 @@ int main(int argc, char **argv)
         TEST(after_a_crash_nothing_runs_a_second_time),
         TEST(when_nothing_can_be_noted_nothing_runs),
         TEST(another_policy_holds_from_the_next_task_on),
+        TEST(a_url_is_probed_without_any_tool),
+        TEST(a_redirect_to_a_denied_network_is_not_followed),
+        TEST(a_host_is_pinged_and_traced_without_any_tool),
         TEST(settings_out_of_range_make_no_worker),
     };
     int status;
