@@ -96,7 +96,7 @@ $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: common/wire/%.proto
 	protoc-c --c_out=$(O)/gen --proto_path=common/wire $<
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
 	$(CC) $(cflags) -MMD -MP -c -o $@ $<
-$(O)/common/wire.o: $(O)/gen/probermesh.pb-c.h
+$(addprefix $(O)/common/,wire.o wire_join.o wire_task.o): $(O)/gen/probermesh.pb-c.h
 
 $(libcommon): $(call objects,common) $(wire_c:.c=.o)
 $(libprober): $(call objects,libprober)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/arena.h"
+#include "common/array.h"
 #include "common/wire_check.h"
-#include "probermesh.pb-c.h"
+#include "common/wire_pb.h"
 
 /* What a decode takes first: enough for most messages, so that one malloc serves them. */
 #define FIRST_BLOCK(len) (4096 + 3 * ((len) < WIRE_BYTES_MAX ? (len) : 0))
@@ -15,12 +15,9 @@
 #define REQUEST_MEMORY_MAX (32u << 20)
 #define REPLY_MEMORY_MAX (96u << 20)
 
-typedef Probermesh__Wire__Request pb_request;
-typedef Probermesh__Wire__Reply pb_reply;
 typedef Probermesh__Wire__Hello pb_hello;
 typedef Probermesh__Wire__HelloReply pb_hello_reply;
 typedef Probermesh__Wire__Sync pb_sync;
-typedef Probermesh__Wire__SyncReply pb_sync_reply;
 typedef Probermesh__Wire__Plan pb_plan;
 typedef Probermesh__Wire__PlanEntry pb_plan_entry;
 typedef Probermesh__Wire__IcmpSpec pb_icmp_spec;
@@ -33,11 +30,6 @@ typedef Probermesh__Wire__Arrivals pb_arrivals;
 typedef Probermesh__Wire__ReportReply pb_report_reply;
 
 /* ---- encoding: protobuf-c's structs borrow what ours point to ---- */
-
-static char *borrow(const char *text)
-{
-    return text ? (char *)text : (char *)protobuf_c_empty_string;
-}
 
 static enum prober_error append_packed(const ProtobufCMessage *message, struct strbuf *out)
 {
@@ -95,28 +87,31 @@ static enum prober_error encode_columns(const struct wire_report *from, pb_repor
                                         struct arena *arena)
 {
     if (from->kind == WIRE_KIND_HTTP) {
-        to->http = arena_alloc(arena, sizeof(*to->http));
+        WIRE_PB_NEW(to->http, http_columns, arena);
         if (!to->http)
             return PROBER_ERR_NOMEM;
-        probermesh__wire__http_columns__init(to->http);
         encode_http_columns(from, to->http);
     } else {
-        to->icmp = arena_alloc(arena, sizeof(*to->icmp));
+        WIRE_PB_NEW(to->icmp, icmp_columns, arena);
         if (!to->icmp)
             return PROBER_ERR_NOMEM;
-        probermesh__wire__icmp_columns__init(to->icmp);
         encode_icmp_columns(from, to->icmp);
     }
     return PROBER_OK;
 }
 
-static enum prober_error encode_report(const struct wire_report *from, pb_report *to,
+static enum prober_error encode_report(const struct wire_report *from, pb_request *request,
                                        struct arena *arena)
 {
     pb_target_name *names = arena_array(arena, from->name_count, sizeof(*names));
+    pb_report *to;
 
+    WIRE_PB_NEW(to, report, arena);
+    if (!to)
+        return PROBER_ERR_NOMEM;
+    request->report = to;
     to->names = arena_array(arena, from->name_count, sizeof(pb_target_name *));
-    to->arrivals = arena_alloc(arena, sizeof(*to->arrivals));
+    WIRE_PB_NEW(to->arrivals, arrivals, arena);
     if (!names || !to->names || !to->arrivals)
         return PROBER_ERR_NOMEM;
     to->n_names = from->name_count;
@@ -124,8 +119,8 @@ static enum prober_error encode_report(const struct wire_report *from, pb_report
         probermesh__wire__target_name__init(&names[i]);
         names[i].number = from->names[i].number;
         names[i].kind = from->names[i].kind;
-        names[i].region = borrow(from->names[i].region);
-        names[i].target = borrow(from->names[i].target);
+        names[i].region = wire_pb_text(from->names[i].region);
+        names[i].target = wire_pb_text(from->names[i].target);
         names[i].control = from->names[i].control;
         to->names[i] = &names[i];
     }
@@ -136,7 +131,6 @@ static enum prober_error encode_report(const struct wire_report *from, pb_report
     to->n_target = from->rows;
     to->target = (uint32_t *)from->target;
     to->kind = from->kind;
-    probermesh__wire__arrivals__init(to->arrivals);
     to->arrivals->n_sender = to->arrivals->n_window = to->arrivals->n_count = from->arrivals.length;
     to->arrivals->sender = (uint32_t *)from->arrivals.sender;
     to->arrivals->window = (uint32_t *)from->arrivals.window;
@@ -144,12 +138,19 @@ static enum prober_error encode_report(const struct wire_report *from, pb_report
     return encode_columns(from, to, arena);
 }
 
-static void encode_hello(const struct wire_hello *from, pb_hello *to)
+static enum prober_error encode_hello(const struct wire_hello *from, pb_request *request,
+                                      struct arena *arena)
 {
-    to->region = borrow(from->region);
-    to->version = borrow(from->version);
-    to->os = borrow(from->os);
-    to->architecture = borrow(from->architecture);
+    pb_hello *to;
+
+    WIRE_PB_NEW(to, hello, arena);
+    if (!to)
+        return PROBER_ERR_NOMEM;
+    request->hello = to;
+    to->region = wire_pb_text(from->region);
+    to->version = wire_pb_text(from->version);
+    to->os = wire_pb_text(from->os);
+    to->architecture = wire_pb_text(from->architecture);
     to->address_mode = from->address_mode;
     to->n_addresses = from->address_count;
     to->addresses = (char **)from->addresses;
@@ -157,6 +158,43 @@ static void encode_hello(const struct wire_hello *from, pb_hello *to)
     to->probe_timeout_ns = from->probe_timeout_ns;
     to->n_capabilities = from->capability_count;
     to->capabilities = (char **)from->capabilities;
+    return PROBER_OK;
+}
+
+static enum prober_error encode_sync(const struct wire_sync *from, pb_request *request,
+                                     struct arena *arena)
+{
+    pb_sync *to;
+
+    WIRE_PB_NEW(to, sync, arena);
+    if (!to)
+        return PROBER_ERR_NOMEM;
+    request->sync = to;
+    to->plan_revision = from->plan_revision;
+    to->spool_reports = from->spool_reports;
+    to->spool_dropped = from->spool_dropped;
+    return PROBER_OK;
+}
+
+static enum prober_error encode_request_body(const struct wire_request *from, pb_request *to,
+                                             struct arena *arena)
+{
+    switch (from->call) {
+    case WIRE_HELLO:
+        return encode_hello(&from->as.hello, to, arena);
+    case WIRE_SYNC:
+        return encode_sync(&from->as.sync, to, arena);
+    case WIRE_REPORT:
+        return encode_report(&from->as.report, to, arena);
+    case WIRE_JOIN:
+        return wire_pb_put_join(&from->as.join, to, arena);
+    case WIRE_RENEW:
+        return wire_pb_put_renew(&from->as.renew, to, arena);
+    case WIRE_TASK_REPORT:
+        return wire_pb_put_task_report(&from->as.task_report, to, arena);
+    default:
+        return PROBER_OK;
+    }
 }
 
 enum prober_error wire_request_encode(const struct wire_request *request, struct strbuf *out)
@@ -164,9 +202,6 @@ enum prober_error wire_request_encode(const struct wire_request *request, struct
     struct wire_check c = {.code = PROBER_ERR_RANGE};
     struct arena *arena = arena_create(4096, SIZE_MAX);
     pb_request to = PROBERMESH__WIRE__REQUEST__INIT;
-    pb_hello hello = PROBERMESH__WIRE__HELLO__INIT;
-    pb_sync sync = PROBERMESH__WIRE__SYNC__INIT;
-    pb_report report = PROBERMESH__WIRE__REPORT__INIT;
     enum prober_error err = arena ? PROBER_OK : PROBER_ERR_NOMEM;
 
     wire_check_request(&c, request);
@@ -175,20 +210,9 @@ enum prober_error wire_request_encode(const struct wire_request *request, struct
     if (err)
         goto out;
     to.protocol = request->protocol;
-    to.agent_id = (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)request->agent_id.bytes};
-    to.boot_id = (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)request->boot_id.bytes};
-    if (request->call == WIRE_HELLO) {
-        encode_hello(&request->as.hello, &hello);
-        to.hello = &hello;
-    } else if (request->call == WIRE_SYNC) {
-        sync.plan_revision = request->as.sync.plan_revision;
-        sync.spool_reports = request->as.sync.spool_reports;
-        sync.spool_dropped = request->as.sync.spool_dropped;
-        to.sync = &sync;
-    } else if (request->call == WIRE_REPORT) {
-        err = encode_report(&request->as.report, &report, arena);
-        to.report = &report;
-    }
+    to.agent_id = wire_pb_bytes(request->agent_id.bytes, PROBER_ID_LEN);
+    to.boot_id = wire_pb_bytes(request->boot_id.bytes, PROBER_ID_LEN);
+    err = encode_request_body(request, &to, arena);
     if (!err)
         err = append_packed(&to.base, out);
 out:
@@ -200,21 +224,19 @@ static enum prober_error encode_spec(const struct wire_plan_entry *from, pb_plan
                                      struct arena *arena)
 {
     if (from->kind == WIRE_KIND_ICMP) {
-        to->icmp = arena_alloc(arena, sizeof(*to->icmp));
+        WIRE_PB_NEW(to->icmp, icmp_spec, arena);
         if (!to->icmp)
             return PROBER_ERR_NOMEM;
-        probermesh__wire__icmp_spec__init(to->icmp);
         to->icmp->payload_size = from->icmp.payload_size;
         to->icmp->packet_count = from->icmp.packet_count;
         to->icmp->interval_ns = from->icmp.interval_ns;
         to->icmp->timeout_ns = from->icmp.timeout_ns;
         to->icmp->family = from->icmp.family;
     } else if (from->kind == WIRE_KIND_HTTP) {
-        to->http = arena_alloc(arena, sizeof(*to->http));
+        WIRE_PB_NEW(to->http, http_spec, arena);
         if (!to->http)
             return PROBER_ERR_NOMEM;
-        probermesh__wire__http_spec__init(to->http);
-        to->http->block = borrow(from->http.block);
+        to->http->block = wire_pb_text(from->http.block);
         to->http->timeout_ns = from->http.timeout_ns;
     }
     return PROBER_OK;
@@ -234,7 +256,7 @@ static enum prober_error encode_plan(const struct wire_plan *from, pb_plan *to, 
 
         probermesh__wire__plan_entry__init(&entries[i]);
         entries[i].kind = e->kind;
-        entries[i].region = borrow(e->region);
+        entries[i].region = wire_pb_text(e->region);
         entries[i].n_targets = e->target_count;
         entries[i].targets = (char **)e->targets;
         entries[i].control = e->control;
@@ -244,27 +266,82 @@ static enum prober_error encode_plan(const struct wire_plan *from, pb_plan *to, 
     return err;
 }
 
-static void encode_hello_reply(const struct wire_hello_reply *from, pb_hello_reply *to)
+static enum prober_error encode_hello_reply(const struct wire_hello_reply *from, pb_reply *reply,
+                                            struct arena *arena)
 {
-    to->server_id = borrow(from->server_id);
-    to->observed_address = borrow(from->observed_address);
+    pb_hello_reply *to;
+
+    WIRE_PB_NEW(to, hello_reply, arena);
+    if (!to)
+        return PROBER_ERR_NOMEM;
+    reply->hello = to;
+    to->server_id = wire_pb_text(from->server_id);
+    to->observed_address = wire_pb_text(from->observed_address);
     to->agent_number = from->agent_number;
     to->hint_port = from->hint_port;
     to->heartbeat_ns = from->heartbeat_ns;
     to->aggregation_interval_ns = from->aggregation_interval_ns;
-    to->version = borrow(from->version);
+    to->version = wire_pb_text(from->version);
+    return PROBER_OK;
+}
+
+static enum prober_error encode_sync_reply(const struct wire_sync_reply *from, pb_reply *reply,
+                                           struct arena *arena)
+{
+    enum prober_error err = PROBER_OK;
+    pb_sync_reply *to;
+
+    WIRE_PB_NEW(to, sync_reply, arena);
+    if (!to)
+        return PROBER_ERR_NOMEM;
+    reply->sync = to;
+    to->plan_revision = from->plan_revision;
+    if (from->has_plan) {
+        WIRE_PB_NEW(to->plan, plan, arena);
+        err = to->plan ? encode_plan(&from->plan, to->plan, arena) : PROBER_ERR_NOMEM;
+    }
+    return err ? err : wire_pb_put_tasks(from, to, arena);
+}
+
+static enum prober_error encode_report_reply(const struct wire_report_reply *from, pb_reply *reply,
+                                             struct arena *arena)
+{
+    WIRE_PB_NEW(reply->report, report_reply, arena);
+    if (!reply->report)
+        return PROBER_ERR_NOMEM;
+    reply->report->sequence = from->sequence;
+    reply->report->outcome = from->outcome;
+    return PROBER_OK;
+}
+
+static enum prober_error encode_reply_body(const struct wire_reply *from, pb_reply *to,
+                                           struct arena *arena)
+{
+    switch (from->call) {
+    case WIRE_HELLO:
+        return encode_hello_reply(&from->as.hello, to, arena);
+    case WIRE_SYNC:
+        return encode_sync_reply(&from->as.sync, to, arena);
+    case WIRE_REPORT:
+        return encode_report_reply(&from->as.report, to, arena);
+    case WIRE_JOIN:
+        return wire_pb_put_join_reply(&from->as.join, to, arena);
+    case WIRE_RENEW:
+        return wire_pb_put_renew_reply(&from->as.renew, to, arena);
+    case WIRE_TASK_REPORT:
+        return wire_pb_put_task_report_reply(&from->as.task_report, to, arena);
+    default:
+        return PROBER_OK;
+    }
 }
 
 enum prober_error wire_reply_encode(const struct wire_reply *reply, struct strbuf *out)
 {
     struct wire_check c = {.code = PROBER_ERR_RANGE};
+    const char *text = wire_pb_text(reply->message);
     char message[WIRE_MESSAGE_MAX + 1];
     struct arena *arena = arena_create(4096, SIZE_MAX);
     pb_reply to = PROBERMESH__WIRE__REPLY__INIT;
-    pb_hello_reply hello = PROBERMESH__WIRE__HELLO_REPLY__INIT;
-    pb_sync_reply sync = PROBERMESH__WIRE__SYNC_REPLY__INIT;
-    pb_plan plan = PROBERMESH__WIRE__PLAN__INIT;
-    pb_report_reply report = PROBERMESH__WIRE__REPORT_REPLY__INIT;
     enum prober_error err = arena ? PROBER_OK : PROBER_ERR_NOMEM;
 
     wire_check_reply(&c, reply);
@@ -272,26 +349,12 @@ enum prober_error wire_reply_encode(const struct wire_reply *reply, struct strbu
         err = PROBER_ERR_RANGE;
     if (err)
         goto out;
-    snprintf(message, wire_valid_prefix(borrow(reply->message), WIRE_MESSAGE_MAX) + 1, "%s",
-             borrow(reply->message));
+    snprintf(message, wire_valid_prefix(text, WIRE_MESSAGE_MAX) + 1, "%s", text);
     to.protocol = reply->protocol;
-    to.server_boot_id =
-        (ProtobufCBinaryData){PROBER_ID_LEN, (uint8_t *)reply->server_boot_id.bytes};
+    to.server_boot_id = wire_pb_bytes(reply->server_boot_id.bytes, PROBER_ID_LEN);
     to.status = reply->status;
     to.message = message;
-    if (reply->call == WIRE_HELLO) {
-        encode_hello_reply(&reply->as.hello, &hello);
-        to.hello = &hello;
-    } else if (reply->call == WIRE_SYNC) {
-        sync.plan_revision = reply->as.sync.plan_revision;
-        sync.plan = reply->as.sync.has_plan ? &plan : NULL;
-        err = sync.plan ? encode_plan(&reply->as.sync.plan, &plan, arena) : PROBER_OK;
-        to.sync = &sync;
-    } else if (reply->call == WIRE_REPORT) {
-        report.sequence = reply->as.report.sequence;
-        report.outcome = reply->as.report.outcome;
-        to.report = &report;
-    }
+    err = encode_reply_body(reply, &to, arena);
     if (!err)
         err = append_packed(&to.base, out);
 out:
@@ -343,13 +406,34 @@ static enum prober_error decode_id(const ProtobufCBinaryData *from, struct probe
     return PROBER_OK;
 }
 
+/* The bodies of a message: what a request and what a reply calls them is the same. */
+#define BODIES(message)                                                                            \
+    {                                                                                              \
+        {WIRE_HELLO, (message)->hello}, {WIRE_SYNC, (message)->sync},                              \
+            {WIRE_REPORT, (message)->report}, {WIRE_JOIN, (message)->join},                        \
+            {WIRE_RENEW, (message)->renew},                                                        \
+        {                                                                                          \
+            WIRE_TASK_REPORT, (message)->task_report                                               \
+        }                                                                                          \
+    }
+
+struct body {
+    enum wire_call call;
+    const void *content;
+};
+
 /* Which of the bodies is there. Errors: more than one. */
-static enum prober_error decode_call(const void *hello, const void *sync, const void *report,
-                                     enum wire_call *call, struct prober_failure *why)
+static enum prober_error decode_call(const struct body *bodies, size_t count, enum wire_call *call,
+                                     struct prober_failure *why)
 {
-    if (!!hello + !!sync + !!report > 1)
-        return prober_fail(why, PROBER_ERR_PROTOCOL, "the message holds more than one call");
-    *call = hello ? WIRE_HELLO : sync ? WIRE_SYNC : report ? WIRE_REPORT : WIRE_CALL_NONE;
+    *call = WIRE_CALL_NONE;
+    for (size_t i = 0; i < count; i++) {
+        if (!bodies[i].content)
+            continue;
+        if (*call != WIRE_CALL_NONE)
+            return prober_fail(why, PROBER_ERR_PROTOCOL, "the message holds more than one call");
+        *call = bodies[i].call;
+    }
     return PROBER_OK;
 }
 
@@ -475,26 +559,46 @@ static enum prober_error decode_report(const pb_report *from, struct wire_report
     return err ? err : decode_columns(from, to, why);
 }
 
+static enum prober_error decode_request_body(const pb_request *from, struct wire_request *to,
+                                             struct arena *arena, struct prober_failure *why)
+{
+    switch (to->call) {
+    case WIRE_HELLO:
+        decode_hello(from->hello, &to->as.hello);
+        return PROBER_OK;
+    case WIRE_SYNC:
+        to->as.sync = (struct wire_sync){from->sync->plan_revision, from->sync->spool_reports,
+                                         from->sync->spool_dropped};
+        return PROBER_OK;
+    case WIRE_REPORT:
+        return decode_report(from->report, &to->as.report, arena, why);
+    case WIRE_JOIN:
+        return wire_pb_get_join(from->join, &to->as.join, why);
+    case WIRE_RENEW:
+        wire_pb_get_renew(from->renew, &to->as.renew);
+        return PROBER_OK;
+    case WIRE_TASK_REPORT:
+        return wire_pb_get_task_report(from->task_report, &to->as.task_report, arena, why);
+    default:
+        return PROBER_OK;
+    }
+}
+
 static enum prober_error decode_request(const pb_request *from, struct wire_request *to,
                                         struct arena *arena, struct prober_failure *why)
 {
+    const struct body bodies[] = BODIES(from);
     struct wire_check c = {.code = PROBER_ERR_PROTOCOL, .why = why};
     enum prober_error err = decode_id(&from->agent_id, &to->agent_id, "agent_id", why);
 
     if (!err)
         err = decode_id(&from->boot_id, &to->boot_id, "boot_id", why);
     if (!err)
-        err = decode_call(from->hello, from->sync, from->report, &to->call, why);
+        err = decode_call(bodies, ARRAY_LEN(bodies), &to->call, why);
     if (err)
         return err;
     to->protocol = from->protocol;
-    if (to->call == WIRE_HELLO)
-        decode_hello(from->hello, &to->as.hello);
-    else if (to->call == WIRE_SYNC)
-        to->as.sync = (struct wire_sync){from->sync->plan_revision, from->sync->spool_reports,
-                                         from->sync->spool_dropped};
-    else if (to->call == WIRE_REPORT)
-        err = decode_report(from->report, &to->as.report, arena, why);
+    err = decode_request_body(from, to, arena, why);
     if (err)
         return err;
     wire_check_request(&c, to);
@@ -566,11 +670,33 @@ static void decode_hello_reply(const pb_hello_reply *from, struct wire_hello_rep
     to->version = from->version;
 }
 
+static enum prober_error decode_sync_reply(const pb_sync_reply *from, struct wire_sync_reply *to,
+                                           struct arena *arena, struct prober_failure *why)
+{
+    enum prober_error err = PROBER_OK;
+
+    to->plan_revision = from->plan_revision;
+    to->has_plan = from->plan != NULL;
+    if (from->plan)
+        err = decode_plan(from->plan, &to->plan, arena, why);
+    return err ? err : wire_pb_get_tasks(from, to, arena, why);
+}
+
+static enum prober_error decode_report_reply(const pb_report_reply *from,
+                                             struct wire_report_reply *to,
+                                             struct prober_failure *why)
+{
+    if (from->outcome > WIRE_INVALID)
+        return prober_fail(why, PROBER_ERR_PROTOCOL, "report.outcome: %u is not known",
+                           from->outcome);
+    to->sequence = from->sequence;
+    to->outcome = (enum wire_outcome)from->outcome;
+    return PROBER_OK;
+}
+
 static enum prober_error decode_reply_body(const pb_reply *from, struct wire_reply *to,
                                            struct arena *arena, struct prober_failure *why)
 {
-    struct wire_sync_reply *sync = &to->as.sync;
-
     switch (to->call) {
     case WIRE_HELLO:
         if (from->hello->hint_port > UINT16_MAX)
@@ -579,16 +705,17 @@ static enum prober_error decode_reply_body(const pb_reply *from, struct wire_rep
         decode_hello_reply(from->hello, &to->as.hello);
         return PROBER_OK;
     case WIRE_SYNC:
-        sync->plan_revision = from->sync->plan_revision;
-        sync->has_plan = from->sync->plan != NULL;
-        return sync->has_plan ? decode_plan(from->sync->plan, &sync->plan, arena, why) : PROBER_OK;
+        return decode_sync_reply(from->sync, &to->as.sync, arena, why);
     case WIRE_REPORT:
-        if (from->report->outcome > WIRE_INVALID)
-            return prober_fail(why, PROBER_ERR_PROTOCOL, "report.outcome: %u is not known",
-                               from->report->outcome);
-        to->as.report.sequence = from->report->sequence;
-        to->as.report.outcome = (enum wire_outcome)from->report->outcome;
+        return decode_report_reply(from->report, &to->as.report, why);
+    case WIRE_JOIN:
+        wire_pb_get_join_reply(from->join, &to->as.join);
         return PROBER_OK;
+    case WIRE_RENEW:
+        wire_pb_get_renew_reply(from->renew, &to->as.renew);
+        return PROBER_OK;
+    case WIRE_TASK_REPORT:
+        return wire_pb_get_task_report_reply(from->task_report, &to->as.task_report, why);
     default:
         return PROBER_OK;
     }
@@ -597,12 +724,13 @@ static enum prober_error decode_reply_body(const pb_reply *from, struct wire_rep
 static enum prober_error decode_reply(const pb_reply *from, struct wire_reply *to,
                                       struct arena *arena, struct prober_failure *why)
 {
+    const struct body bodies[] = BODIES(from);
     struct wire_check c = {.code = PROBER_ERR_PROTOCOL, .why = why};
     enum prober_error err =
         decode_id(&from->server_boot_id, &to->server_boot_id, "server_boot_id", why);
 
     if (!err)
-        err = decode_call(from->hello, from->sync, from->report, &to->call, why);
+        err = decode_call(bodies, ARRAY_LEN(bodies), &to->call, why);
     if (err)
         return err;
     to->protocol = from->protocol;

@@ -19,13 +19,15 @@
 #include "common/icmp_counts.h"
 #include "common/id.h"
 #include "common/strbuf.h"
+#include "common/wire_join.h"
+#include "common/wire_task.h"
 
 #define WIRE_PROTOCOL 1
-#define WIRE_BYTES_MAX (4u << 20)  /* of an encoded message */
-#define WIRE_REGION_MAX 128     /* bytes of a region's name */
-#define WIRE_TARGET_MAX 2048    /* bytes of a target */
-#define WIRE_TEXT_MAX 256       /* bytes of any other string */
-#define WIRE_MESSAGE_MAX 511    /* bytes of a reply's message: a prober_failure fits */
+#define WIRE_BYTES_MAX (4u << 20) /* of an encoded message */
+#define WIRE_REGION_MAX 128       /* bytes of a region's name */
+#define WIRE_TARGET_MAX 2048      /* bytes of a target */
+#define WIRE_TEXT_MAX 256         /* bytes of any other string */
+#define WIRE_MESSAGE_MAX 511      /* bytes of a reply's message: a prober_failure fits */
 #define WIRE_DURATION_MAX_NS (UINT64_C(366) * 86400 * 1000000000) /* of any duration */
 #define WIRE_ADDRESSES_MAX 16
 #define WIRE_CAPABILITIES_MAX 64
@@ -38,18 +40,30 @@
 #define WIRE_NAMES_MAX WIRE_REPORT_ROWS_MAX
 
 /* Which call a request is. The values are those of the fields in the schema. */
-enum wire_call { WIRE_CALL_NONE = 0, WIRE_HELLO = 10, WIRE_SYNC = 11, WIRE_REPORT = 12 };
+enum wire_call {
+    WIRE_CALL_NONE = 0,
+    WIRE_HELLO = 10,
+    WIRE_SYNC = 11,
+    WIRE_REPORT = 12,
+    WIRE_JOIN = 13,
+    WIRE_RENEW = 14,
+    WIRE_TASK_REPORT = 15
+};
 
 enum wire_status {
     WIRE_OK = 0,
     WIRE_HELLO_NEEDED = 1, /* this connection has not said hello to this server boot */
     WIRE_REFUSED = 2,      /* not wanted; the message says why and what to do */
     WIRE_MALFORMED = 3,
-    WIRE_BUSY = 4,         /* a queue is full: try again later */
-    WIRE_NOT_KNOWN = 5     /* a call that this server does not have */
+    WIRE_BUSY = 4,     /* a queue is full: try again later */
+    WIRE_NOT_KNOWN = 5 /* a call that this server does not have */
 };
 
-enum wire_address_mode { WIRE_ADDRESS_INTRANET = 0, WIRE_ADDRESS_PUBLIC = 1, WIRE_ADDRESS_GIVEN = 2 };
+enum wire_address_mode {
+    WIRE_ADDRESS_INTRANET = 0,
+    WIRE_ADDRESS_PUBLIC = 1,
+    WIRE_ADDRESS_GIVEN = 2
+};
 
 enum wire_kind { WIRE_KIND_ICMP = 1, WIRE_KIND_HTTP = 2 };
 
@@ -125,6 +139,10 @@ struct wire_sync_reply {
     uint64_t plan_revision;
     bool has_plan;
     struct wire_plan plan;
+    const struct wire_task *tasks; /* [task_count], 0..WIRE_TASKS_MAX */
+    size_t task_count;
+    const char *const *cancels; /* ids of tasks, [cancel_count], 0..WIRE_CANCELS_MAX */
+    size_t cancel_count;
 };
 
 struct wire_target_name {
@@ -198,7 +216,7 @@ struct wire_arrivals {
 };
 
 struct wire_report {
-    uint64_t sequence;  /* from 1 */
+    uint64_t sequence; /* from 1 */
     uint32_t window;
     uint64_t window_ns; /* from 1 */
     uint64_t age_ns;
@@ -228,6 +246,9 @@ struct wire_request {
         struct wire_hello hello;
         struct wire_sync sync;
         struct wire_report report;
+        struct wire_join join;
+        struct wire_renew renew;
+        struct wire_task_report task_report;
     } as;
     void *memory; /* of a decoded message */
 };
@@ -235,13 +256,16 @@ struct wire_request {
 struct wire_reply {
     uint32_t protocol;
     struct prober_id server_boot_id;
-    uint32_t status; /* enum wire_status; an unknown one counts as WIRE_REFUSED */
+    uint32_t status;     /* enum wire_status; an unknown one counts as WIRE_REFUSED */
     const char *message; /* "" when there is none; cut on encoding where it is not valid text */
     enum wire_call call; /* which of the bodies is filled; WIRE_CALL_NONE on errors */
     union {
         struct wire_hello_reply hello;
         struct wire_sync_reply sync;
         struct wire_report_reply report;
+        struct wire_join_reply join;
+        struct wire_renew_reply renew;
+        struct wire_task_report_reply task_report;
     } as;
     void *memory;
 };

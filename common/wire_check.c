@@ -4,7 +4,12 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/join_token.h"
+#include "common/pki.h"
 #include "common/utf8.h"
+
+_Static_assert(WIRE_JOIN_SECRET_LEN == JOIN_SECRET_LEN, "the secret of a token");
+_Static_assert(WIRE_CERTIFICATE_REQUEST_MAX == PKI_REQUEST_MAX, "a request for a certificate");
 
 #define PAYLOAD_MAX 65507 /* of an IPv4 echo request: 65535 - 20 - 8 */
 
@@ -67,6 +72,22 @@ size_t wire_valid_prefix(const char *text, size_t max)
 static bool is_text(const char *text, size_t max)
 {
     return !text || text[wire_valid_prefix(text, max)] == '\0';
+}
+
+/* Text with line ends in it. */
+static bool is_lines(const char *text, size_t max)
+{
+    size_t len = 0, step;
+
+    if (!text)
+        return true;
+    while (len <= max && text[len]) {
+        step = text[len] == '\n' ? 1 : character_len((const unsigned char *)text + len);
+        if (!step)
+            return false;
+        len += step;
+    }
+    return len <= max;
 }
 
 bool wire_name_is_valid(const char *text, size_t max)
@@ -143,11 +164,80 @@ static void check_report(struct wire_check *c, const struct wire_report *report)
     check_number(c, "report.arrivals", report->arrivals.length, 0, WIRE_ARRIVALS_MAX);
 }
 
+static void check_certificate_request(struct wire_check *c, const char *field, size_t len)
+{
+    check_number(c, field, len, 1, WIRE_CERTIFICATE_REQUEST_MAX);
+}
+
+static void check_join(struct wire_check *c, const struct wire_join *join)
+{
+    check_that(c, join->secret != NULL, "join.secret", "none");
+    check_certificate_request(c, "join.request", join->request_len);
+    if (!c->failed && !is_text(join->region, WIRE_REGION_MAX))
+        check_that(c, false, "join.region", "too long, or not valid UTF-8 text");
+    check_text(c, "join.version", join->version);
+}
+
+bool wire_task_id_is_valid(const char *id)
+{
+    static const char characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                     "0123456789-_";
+    size_t len = id ? strspn(id, characters) : 0;
+
+    return len >= 1 && len <= WIRE_TASK_ID_MAX && id[len] == '\0';
+}
+
+static void check_task_id(struct wire_check *c, const char *field, const char *id)
+{
+    if (!c->failed && !wire_task_id_is_valid(id))
+        check_that(c, false, field, "not 1 to 63 letters, digits, '-' or '_'");
+}
+
+static void check_chunks(struct wire_check *c, const struct wire_task_report *report)
+{
+    size_t bytes = 0;
+
+    check_number(c, "task_report.chunks", report->chunk_count, 0, WIRE_TASK_CHUNKS_MAX);
+    for (size_t i = 0; i < report->chunk_count && !c->failed; i++) {
+        const struct wire_task_chunk *chunk = &report->chunks[i];
+
+        check_number(c, "task_report.chunks.stream", chunk->stream, WIRE_TASK_STDOUT,
+                     WIRE_TASK_STDERR);
+        check_number(c, "task_report.chunks.bytes", chunk->len, 1,
+                     WIRE_TASK_CHUNK_BYTES_MAX - bytes);
+        if (!c->failed)
+            check_number(c, "task_report.chunks.offset", chunk->offset, 0,
+                         WIRE_TASK_STREAM_MAX - chunk->len);
+        bytes += chunk->len;
+    }
+}
+
+static void check_task_end(struct wire_check *c, const struct wire_task_end *end)
+{
+    check_number(c, "task_report.end.duration_ns", end->duration_ns, 0, WIRE_DURATION_MAX_NS);
+    check_number(c, "task_report.end.stdout_length", end->stdout_length, 0, WIRE_TASK_STREAM_MAX);
+    check_number(c, "task_report.end.stderr_length", end->stderr_length, 0, WIRE_TASK_STREAM_MAX);
+    if (!c->failed && !is_text(end->text, WIRE_MESSAGE_MAX))
+        check_that(c, false, "task_report.end.text", "not valid text, or too long");
+    if (!c->failed && !is_lines(end->notes, WIRE_TASK_NOTES_MAX))
+        check_that(c, false, "task_report.end.notes", "not valid text, or too long");
+}
+
+static void check_task_report(struct wire_check *c, const struct wire_task_report *report)
+{
+    check_task_id(c, "task_report.task", report->task);
+    check_number(c, "task_report.state", report->state, WIRE_TASK_RUNNING, WIRE_TASK_RAN_BEFORE);
+    check_chunks(c, report);
+    check_that(c, report->has_end == (report->state != WIRE_TASK_RUNNING), "task_report.end",
+               report->has_end ? "a running task has none" : "none");
+    if (report->has_end)
+        check_task_end(c, &report->end);
+}
+
 static void check_call(struct wire_check *c, enum wire_call call)
 {
-    check_that(
-        c, call == WIRE_CALL_NONE || call == WIRE_HELLO || call == WIRE_SYNC || call == WIRE_REPORT,
-        "call", "not known");
+    check_that(c, call == WIRE_CALL_NONE || (call >= WIRE_HELLO && call <= WIRE_TASK_REPORT),
+               "call", "not known");
 }
 
 void wire_check_request(struct wire_check *c, const struct wire_request *request)
@@ -158,6 +248,12 @@ void wire_check_request(struct wire_check *c, const struct wire_request *request
         check_hello(c, &request->as.hello);
     else if (request->call == WIRE_REPORT)
         check_report(c, &request->as.report);
+    else if (request->call == WIRE_JOIN)
+        check_join(c, &request->as.join);
+    else if (request->call == WIRE_RENEW)
+        check_certificate_request(c, "renew.request", request->as.renew.request_len);
+    else if (request->call == WIRE_TASK_REPORT)
+        check_task_report(c, &request->as.task_report);
 }
 
 static void check_plan_entry(struct wire_check *c, const struct wire_plan_entry *e)
@@ -201,12 +297,50 @@ static void check_hello_reply(struct wire_check *c, const struct wire_hello_repl
     check_text(c, "hello.version", hello->version);
 }
 
+static void check_tasks(struct wire_check *c, const struct wire_sync_reply *sync)
+{
+    check_number(c, "sync.tasks", sync->task_count, 0, WIRE_TASKS_MAX);
+    for (size_t i = 0; i < sync->task_count && !c->failed; i++) {
+        const struct wire_task *task = &sync->tasks[i];
+
+        check_task_id(c, "sync.tasks.id", task->id);
+        check_number(c, "sync.tasks.line", task->line_len, 1, WIRE_TASK_LINE_MAX);
+        if (!c->failed)
+            check_that(c, !memchr(task->line, '\0', task->line_len), "sync.tasks.line",
+                       "holds a NUL byte");
+        check_number(c, "sync.tasks.deadline_ns", task->deadline_ns, 1, WIRE_TASK_DEADLINE_MAX_NS);
+    }
+    check_number(c, "sync.cancels", sync->cancel_count, 0, WIRE_CANCELS_MAX);
+    for (size_t i = 0; i < sync->cancel_count && !c->failed; i++)
+        check_task_id(c, "sync.cancels", sync->cancels[i]);
+}
+
+static void check_sync_reply(struct wire_check *c, const struct wire_sync_reply *sync)
+{
+    if (sync->has_plan)
+        check_plan(c, &sync->plan);
+    check_tasks(c, sync);
+}
+
+static void check_certificate(struct wire_check *c, const char *field, const char *pem)
+{
+    if (!c->failed && (!pem || !*pem || !is_lines(pem, WIRE_CERTIFICATE_MAX)))
+        check_that(c, false, field, "empty, too long, or not valid text");
+}
+
 void wire_check_reply(struct wire_check *c, const struct wire_reply *reply)
 {
     check_number(c, "protocol", reply->protocol, 1, UINT32_MAX);
     check_call(c, reply->call);
     if (reply->call == WIRE_HELLO)
         check_hello_reply(c, &reply->as.hello);
-    else if (reply->call == WIRE_SYNC && reply->as.sync.has_plan)
-        check_plan(c, &reply->as.sync.plan);
+    else if (reply->call == WIRE_SYNC)
+        check_sync_reply(c, &reply->as.sync);
+    else if (reply->call == WIRE_JOIN)
+        check_certificate(c, "join.certificate", reply->as.join.certificate);
+    else if (reply->call == WIRE_RENEW)
+        check_certificate(c, "renew.certificate", reply->as.renew.certificate);
+    else if (reply->call == WIRE_TASK_REPORT)
+        check_number(c, "task_report.outcome", reply->as.task_report.outcome, WIRE_TASK_TAKEN,
+                     WIRE_TASK_AGAIN);
 }

@@ -88,7 +88,8 @@ static void what_is_within_the_limit_can_be_encoded(void **state)
         spec->count--;
     assert_int_equal(plan_create(&plan, &config, spec, &agent, 1, 0), PROBER_OK);
     assert_int_equal(plan_view_create(&view, plan, &agent), PROBER_OK);
-    reply.as.sync = (struct wire_sync_reply){1, true, view.wire};
+    reply.as.sync =
+        (struct wire_sync_reply){.plan_revision = 1, .has_plan = true, .plan = view.wire};
     assert_int_equal(wire_reply_encode(&reply, &body), PROBER_OK);
     assert_true(body.len > WIRE_BYTES_MAX * 9 / 10);
     spec->count = 2000;

@@ -343,7 +343,7 @@ static void a_call_of_a_later_version_is_none_that_we_know(void **state)
     (void)state;
     given_a_bare_request();
     put_number(&bytes, 1, 2); /* the last protocol number counts */
-    put_field(&bytes, 13, "\x08\x01", 2);
+    put_field(&bytes, 99, "\x08\x01", 2);
     assert_int_equal(wire_request_decode(bytes.bytes, bytes.len, &request, &why), PROBER_OK);
     assert_int_equal(request.protocol, 2);
     assert_int_equal(request.call, WIRE_CALL_NONE);
@@ -591,7 +591,8 @@ static void a_plan_arrives_as_it_was_sent(void **state)
     struct wire_reply sync = a_reply(WIRE_SYNC);
     (void)state;
 
-    sync.as.sync = (struct wire_sync_reply){42, true, {entries, 2}};
+    sync.as.sync =
+        (struct wire_sync_reply){.plan_revision = 42, .has_plan = true, .plan = {entries, 2}};
     walk_reply(&sync);
     assert_int_equal(reply.call, WIRE_SYNC);
     assert_int_equal(reply.as.sync.plan_revision, 42);
@@ -626,7 +627,8 @@ static void a_plan_entry_of_a_later_kind_is_left_to_the_caller(void **state)
     struct wire_reply sync = a_reply(WIRE_SYNC);
     (void)state;
 
-    sync.as.sync = (struct wire_sync_reply){1, true, {&entry, 1}};
+    sync.as.sync =
+        (struct wire_sync_reply){.plan_revision = 1, .has_plan = true, .plan = {&entry, 1}};
     walk_reply(&sync);
     assert_int_equal(reply.as.sync.plan.entries[0].kind, 77);
 }
@@ -642,7 +644,8 @@ static void the_largest_plan_passes(void **state)
     for (size_t i = 0; i < count; i++)
         many[i] = "198.51.100.200";
     entry.target_count = count;
-    sync.as.sync = (struct wire_sync_reply){1, true, {&entry, 1}};
+    sync.as.sync =
+        (struct wire_sync_reply){.plan_revision = 1, .has_plan = true, .plan = {&entry, 1}};
     walk_reply(&sync);
     assert_int_equal(reply.as.sync.plan.entries[0].target_count, count);
     free(many);
@@ -654,7 +657,8 @@ static void an_icmp_spec_out_of_bounds_is_refused(void **state)
     struct wire_reply sync = a_reply(WIRE_SYNC);
     (void)state;
 
-    sync.as.sync = (struct wire_sync_reply){1, true, {&entry, 1}};
+    sync.as.sync =
+        (struct wire_sync_reply){.plan_revision = 1, .has_plan = true, .plan = {&entry, 1}};
     assert_int_equal(wire_reply_encode(&sync, &bytes), PROBER_ERR_RANGE);
     entry.icmp = (struct wire_icmp_spec){.payload_size = 65508};
     assert_int_equal(wire_reply_encode(&sync, &bytes), PROBER_ERR_RANGE);

@@ -63,7 +63,8 @@ static enum prober_error walk_plan(const struct wire_plan_entry *entries, size_t
     struct wire_reply sync = {.protocol = WIRE_PROTOCOL, .message = "", .call = WIRE_SYNC};
     enum prober_error err;
 
-    sync.as.sync = (struct wire_sync_reply){1, true, {entries, count}};
+    sync.as.sync =
+        (struct wire_sync_reply){.plan_revision = 1, .has_plan = true, .plan = {entries, count}};
     strbuf_clear(&bytes);
     err = wire_reply_encode(&sync, &bytes);
     if (err)
