@@ -301,6 +301,29 @@ out:
     return err;
 }
 
+enum prober_error authority_check(const struct authority_config *config, int64_t now_s,
+                                  struct prober_failure *why)
+{
+    struct authority *a = NULL;
+    enum prober_error err = check_config(config, why);
+
+    if (err)
+        return err;
+    a = calloc(1, sizeof(*a));
+    if (!a)
+        return prober_fail(why, PROBER_ERR_NOMEM, "no memory for certificates");
+    if (is_given(config->ca_certificate)) {
+        err = open_ca(a, config->ca_certificate, config->ca_key, false, why);
+        if (!err)
+            err = pki_file_fault(config->ca_certificate,
+                                 pki_check_time(&a->ca_identity, now_s, why), why);
+    }
+    if (!err && is_given(config->certificate))
+        err = open_given_server(a, config, now_s, why);
+    authority_close(a);
+    return err;
+}
+
 struct pki_ca *authority_ca(const struct authority *a)
 {
     return a->ca;

@@ -39,6 +39,10 @@ struct authority_config {
  * there are never replaced, but a server's certificate that we issued. */
 enum prober_error authority_open(struct authority **out, const struct authority_config *config,
                                  int64_t now_s, struct prober_failure *why);
+/* Judges the files that are given, in the same words, and makes nothing. When none are given, nothing
+ * is looked at. Errors: as authority_open. */
+enum prober_error authority_check(const struct authority_config *config, int64_t now_s,
+                                  struct prober_failure *why);
 /* Issues the server's certificate anew when two thirds of its life have passed; *changed tells. One
  * that was given is only looked at. Errors: as authority_open; the old one is still there. */
 enum prober_error authority_renew(struct authority *a, int64_t now_s, bool *changed,

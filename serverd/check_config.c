@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/problems.h"
 #include "common/strbuf.h"
 #include "common/yaml.h"
@@ -13,6 +14,7 @@
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 #include "serverd/target_files.h"
+#include "serverd/trust.h"
 
 static void dump(const struct probe_spec *spec)
 {
@@ -76,6 +78,18 @@ out:
     return err;
 }
 
+static enum prober_error check_certificates(const struct serverd_settings *settings,
+                                            struct problems *problems)
+{
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err =
+        trust_check(settings, (int64_t)(clock_realtime_ns() / CLOCK_NS_PER_S), &why);
+
+    if (err)
+        problems_add(problems, NULL, 0, "server.pki", "%s", why.text);
+    return err;
+}
+
 static enum prober_error check_settings(const char *path, bool dump_it, struct problems *problems)
 {
     char option[] = "-config";
@@ -91,6 +105,8 @@ static enum prober_error check_settings(const char *path, bool dump_it, struct p
         err = check_lists(change.spec, problems);
     if (!err)
         err = access_rules_create(&rules, &settings, problems);
+    if (!err)
+        err = check_certificates(&settings, problems);
     if (!err && dump_it)
         options_dump(serverd_options, serverd_options_count, &settings, stdout);
     else if (!err)

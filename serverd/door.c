@@ -1,6 +1,7 @@
 #include "serverd/door.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 struct door {
     struct door_config config; /* its tls is guarded by lock */
     pthread_mutex_t lock;
+    atomic_bool plain;
+    atomic_uint_fast64_t done, resumed, failed, refused; /* handshakes */
 };
 
 struct guest {
@@ -29,6 +32,7 @@ enum prober_error door_create(struct door **out, const struct door_config *confi
     if (!door)
         return PROBER_ERR_NOMEM;
     door->config = *config;
+    atomic_init(&door->plain, config->plain);
     pthread_mutex_init(&door->lock, NULL);
     *out = door;
     return PROBER_OK;
@@ -39,6 +43,17 @@ void door_set_tls(struct door *door, struct channel_server *tls)
     pthread_mutex_lock(&door->lock);
     door->config.tls = tls;
     pthread_mutex_unlock(&door->lock);
+}
+
+void door_set_plain(struct door *door, bool plain)
+{
+    atomic_store(&door->plain, plain);
+}
+
+void door_counts(struct door *door, struct door_counts *out)
+{
+    *out = (struct door_counts){atomic_load(&door->done), atomic_load(&door->resumed),
+                                atomic_load(&door->failed), atomic_load(&door->refused)};
 }
 
 void door_destroy(struct door *door)
@@ -118,6 +133,7 @@ static struct channel *find_channel(struct guest *guest, uint64_t now_ns, struct
         return NULL;
     }
     if (err) {
+        atomic_fetch_add(&guest->door->refused, 1);
         need_handshake(out, PROBER_ERR_FULL, "too many handshakes are half open");
         return NULL;
     }
@@ -146,6 +162,11 @@ static bool begin_session(struct guest *guest, struct channel *channel)
     return may;
 }
 
+static void count_handshake(struct door *door, const struct channel *channel)
+{
+    atomic_fetch_add(channel_was_resumed(channel) ? &door->resumed : &door->done, 1);
+}
+
 /* Takes over the channel. */
 static void settle(struct guest *guest, struct channel *channel, struct door_entry *out)
 {
@@ -156,6 +177,8 @@ static void settle(struct guest *guest, struct channel *channel, struct door_ent
         is_kept = begin_session(guest, channel);
         if (!is_kept)
             drop(out, PROBER_ERR_PROTOCOL, "calls while a handshake goes on");
+        else
+            count_handshake(guest->door, channel);
     } else if (!out->err) {
         is_kept = handshakes_wait(handshakes, guest->connection, channel) == PROBER_OK;
         if (is_kept)
@@ -173,6 +196,7 @@ static void shake_hands(struct guest *guest, const void *frame, size_t len,
     struct channel *channel;
     bool may;
 
+    out->fault = DOOR_FAULT_HANDSHAKE;
     pthread_mutex_lock(&guest->lock);
     may = !guest->channel && !guest->is_plain;
     pthread_mutex_unlock(&guest->lock);
@@ -191,6 +215,8 @@ static void shake_hands(struct guest *guest, const void *frame, size_t len,
     out->outcome = DOOR_ANSWER;
     out->err = channel_handshake(channel, frame, len, (int64_t)(now->real_ns / CLOCK_NS_PER_S),
                                  &out->answer, &out->why);
+    if (out->err)
+        atomic_fetch_add(&guest->door->failed, 1);
     if (out->err && !out->answer.len)
         out->outcome = DOOR_DROP;
     settle(guest, channel, out);
@@ -203,8 +229,10 @@ static void let_in_plain(struct guest *guest, const void *frame, size_t len, str
     struct channel *plain;
     bool may;
 
-    if (!guest->door->config.plain) {
-        need_handshake(out, PROBER_ERR_DENIED, "a plain call, which is not let in here");
+    if (!atomic_load(&guest->door->plain)) {
+        out->fault = DOOR_FAULT_PLAIN;
+        need_handshake(out, PROBER_ERR_DENIED,
+                       "an agent that has not joined, and -server.plain is refuse");
         return;
     }
     pthread_mutex_lock(&guest->lock);
@@ -274,13 +302,16 @@ static void let_in_sealed(struct guest *guest, const void *frame, size_t len,
     struct prober_failure why;
     enum prober_error err;
 
+    out->fault = DOOR_FAULT_SESSION;
     if (!channel)
         return;
     err = channel_open(channel, frame, len, &out->body, &out->body_len);
-    if (err)
+    if (err) {
         prober_fail(&why, err, "a sealed frame that cannot be opened: %s", prober_error_text(err));
-    else
+    } else {
         err = check_identity(guest->door, channel, now, &why);
+        out->fault = DOOR_FAULT_CERTIFICATE;
+    }
     if (err) {
         end_session(guest);
         need_handshake(out, err, why.text);
@@ -316,6 +347,8 @@ void door_enter(struct guest *guest, const void *frame, size_t len, const struct
         let_in_sealed(guest, frame, len, now, out);
     else
         drop(out, PROBER_ERR_PROTOCOL, "a frame that only servers send");
+    if (out->err == PROBER_ERR_VERSION)
+        out->fault = DOOR_FAULT_VERSION;
     if (out->outcome != DOOR_CALL)
         out->body = NULL;
 }

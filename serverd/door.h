@@ -41,6 +41,15 @@ struct guest;
 enum prober_error door_create(struct door **out, const struct door_config *config);
 /* Has later handshakes use this configuration (of a renewed certificate). Any thread. */
 void door_set_tls(struct door *door, struct channel_server *tls);
+/* Lets plain calls in from now on, or no more. Any thread. */
+void door_set_plain(struct door *door, bool plain);
+
+struct door_counts {
+    uint64_t done, resumed; /* handshakes: in full; by a ticket */
+    uint64_t failed;        /* one end did not accept the other, or what it sent */
+    uint64_t refused;       /* too many were half open */
+};
+void door_counts(struct door *door, struct door_counts *out);
 void door_destroy(struct door *door); /* NULL is fine */
 
 /* Who is at the other end of a connection (link_call_connection, link_call_peer). NULL for lack of
@@ -55,10 +64,21 @@ enum door_outcome {
     DOOR_DROP    /* the connection is to be ended */
 };
 
+/* What was wrong with a frame. */
+enum door_fault {
+    DOOR_FAULT_FRAME,
+    DOOR_FAULT_VERSION,
+    DOOR_FAULT_PLAIN,      /* a plain call, and none are let in */
+    DOOR_FAULT_HANDSHAKE,  /* it failed, or was one too many */
+    DOOR_FAULT_SESSION,    /* there is no session that opens a sealed call */
+    DOOR_FAULT_CERTIFICATE /* it has expired or was revoked */
+};
+
 struct door_entry {
     enum door_outcome outcome;
     enum prober_error err;     /* why it is not DOOR_CALL; OK for a handshake that goes on */
-    struct prober_failure why; /* when err is not OK */
+    enum door_fault fault;     /* when err is not OK */
+    struct prober_failure why; /* likewise */
     const void *body;          /* valid until the answer is sealed, or the frame's end */
     size_t body_len;
     const struct pki_identity *identity; /* of an agent that proved it; else NULL; valid as body */

@@ -84,6 +84,7 @@ static void run(struct server *server, int signals)
             server_reload(server);
             notify_state("READY=1");
         }
+        server_step(server);
         if (server_is_working(server, clock_monotonic_ns()))
             notify_state("WATCHDOG=1");
     }

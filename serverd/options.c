@@ -148,10 +148,30 @@ const struct option serverd_options[] = {
      .group = "Agents", .argument = "net,…", .flags = OPTION_RELOADABLE,
      .help = "Networks (192.0.2.0/24) in which an agent without proof may register any address, "
              "beside the one that the server sees and private ones."},
+    {.name = "server.plain.migrate", .type = OPTION_LIST, .offset = AT(plain_migrate),
+     .group = "Agents", .argument = "region,…", .flags = OPTION_RELOADABLE,
+     .help = "Regions that take agents without proof even though agents of theirs have joined: for "
+             "as long as their agents join one after another."},
     {.name = "server.agent.forget.after", .type = OPTION_DURATION, .offset = AT(agent_forget_ns),
      .fallback = "1d", .group = "Agents", .argument = "duration", .min = 60000000000,
      .max = YEAR_NS, .flags = OPTION_RELOADABLE,
      .help = "An agent that is not alive any more is forgotten after this time."},
+
+    {.name = "server.pki.ca", .type = OPTION_STRING, .offset = AT(pki_ca), .group = "Trust",
+     .argument = "file",
+     .help = "Certificate (PEM) of an authority that exists already, in place of the one that the "
+             "server makes in its state directory."},
+    {.name = "server.pki.ca.key", .type = OPTION_STRING, .offset = AT(pki_ca_key),
+     .group = "Trust", .argument = "file",
+     .help = "Private key (PEM) of that authority. Without it nobody can join: agents bring "
+             "certificates that the authority issued."},
+    {.name = "server.pki.certificate", .type = OPTION_STRING, .offset = AT(pki_certificate),
+     .group = "Trust", .argument = "file",
+     .help = "The server's own certificate (PEM, for serverAuth and the name "
+             "server.probermesh.internal), then any between it and the authority. Default: the "
+             "authority's key issues one."},
+    {.name = "server.pki.key", .type = OPTION_STRING, .offset = AT(pki_key), .group = "Trust",
+     .argument = "file", .help = "Private key (PEM) of the server's own certificate."},
 
     {.name = "server.state.dir", .type = OPTION_STRING, .offset = AT(state_dir),
      .fallback = "/var/lib/probermesh/server", .group = "Files", .argument = "dir",

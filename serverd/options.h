@@ -52,8 +52,10 @@ struct serverd_settings {
     int plain; /* enum serverd_plain */
     int64_t plain_agents_per_source;
     int64_t plain_agents_max;
-    struct option_list plain_networks;
+    struct option_list plain_networks, plain_migrate;
     uint64_t agent_forget_ns;
+
+    char *pki_ca, *pki_ca_key, *pki_certificate, *pki_key; /* files; "": the state directory's */
 
     char *state_dir;
     bool task;

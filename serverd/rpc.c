@@ -140,13 +140,21 @@ static const struct route {
     {WIRE_REPORT, to_ingest},
 };
 
+static const enum fault door_faults[] = {
+    [DOOR_FAULT_FRAME] = FAULT_FRAME,
+    [DOOR_FAULT_VERSION] = FAULT_VERSION,
+    [DOOR_FAULT_PLAIN] = FAULT_PLAIN,
+    [DOOR_FAULT_HANDSHAKE] = FAULT_HANDSHAKE,
+    [DOOR_FAULT_SESSION] = FAULT_SESSION,
+    [DOOR_FAULT_CERTIFICATE] = FAULT_CERTIFICATE,
+};
+
 /* What is no call is answered as the door says, or ends the connection. */
 static void turn_away(struct rpc *rpc, struct link_call *call, const struct door_entry *entry,
                       uint64_t now_ns)
 {
     if (entry->err && entry->err != PROBER_ERR_NOMEM)
-        note_fault(rpc, entry->err == PROBER_ERR_VERSION ? FAULT_VERSION : FAULT_FRAME, call,
-                   entry->why.text, now_ns);
+        note_fault(rpc, door_faults[entry->fault], call, entry->why.text, now_ns);
     if (entry->outcome == DOOR_ANSWER)
         link_call_reply(call, entry->answer.bytes, entry->answer.len);
     else
@@ -182,7 +190,7 @@ static void take_call(struct rpc *rpc, struct link_call *call, struct peer *peer
         return;
     }
     if (!is_own(entry, &request)) {
-        note_fault(rpc, FAULT_MESSAGE, call, "a call in another's name", now_ns);
+        note_fault(rpc, FAULT_IDENTITY, call, "a call in another's name", now_ns);
         send_status(rpc, call, WIRE_REFUSED, "the certificate is of another agent or region");
         wire_request_free(&request);
         return;
@@ -350,7 +358,12 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     enum prober_error err = prober_fail(why, PROBER_ERR_NOMEM, "no memory to serve agents");
     struct clock_reading now = clock_read();
     struct control_config control = config->control;
-    struct door_config door = {.tls = config->tls, .plain = true};
+    struct door_config door = {
+        .tls = config->tls,
+        .plain = change->registry.accept_plain,
+        .is_revoked = config->control.revocations ? revocations_has : NULL,
+        .context = config->control.revocations,
+    };
     unsigned max = rpc_connections_max(change), per_peer = rpc_connections_per_peer(change);
     struct rpc *rpc = calloc(1, sizeof(*rpc));
 
@@ -435,6 +448,11 @@ void rpc_wake(struct rpc *rpc)
 
     if (t && queue_push(rpc->tasks, t))
         free(t);
+}
+
+void rpc_set_tls(struct rpc *rpc, struct channel_server *tls)
+{
+    door_set_tls(rpc->door, tls);
 }
 
 uint64_t rpc_progress_ns(const struct rpc *rpc)

@@ -25,7 +25,7 @@ struct rpc;
 struct rpc_config {
     const char *listen;
     const char *hint_listen; /* "": the host of `listen` and its port + 2 */
-    struct channel_server *tls; /* for trusted connections; NULL: there are none */
+    struct channel_server *tls; /* for trusted connections, borrowed; NULL: there are none */
     struct ingest *ingest;
     struct control_config control; /* hint_port is set here */
 };
@@ -44,6 +44,9 @@ enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists);
 /* Has the control thread look at once at what others may have changed: revocations. Any thread, never
  * waits; if it cannot be told, it looks within a second. */
 void rpc_wake(struct rpc *rpc);
+/* Has later handshakes use this configuration (of a renewed certificate); the former is not used any
+ * more when it returns. Any thread. */
+void rpc_set_tls(struct rpc *rpc, struct channel_server *tls);
 /* Monotonic time of the control thread's last turn, for the watchdog. */
 uint64_t rpc_progress_ns(const struct rpc *rpc);
 /* Writes the families of link, registry and plan. Any thread. */

@@ -98,6 +98,7 @@ static uint64_t step(struct rpc *rpc)
     bool hint;
     uint64_t due_ns = control_step(rpc->control, &now, &hint), ended_ns;
 
+    handshakes_expire(rpc->handshakes, now.mono_ns);
     if (hint) {
         atomic_fetch_add(&rpc->hints, 1);
         link_publisher_send(rpc->publisher, "plan", 4);
@@ -119,6 +120,7 @@ static void apply_change(struct rpc *rpc, struct task *t, const struct clock_rea
     link_server_bound(rpc->server, rpc_connections_max(apply->change),
                       rpc_connections_per_peer(apply->change));
     link_publisher_bound(rpc->publisher, rpc_connections_max(apply->change));
+    door_set_plain(rpc->door, apply->change->registry.accept_plain);
     control_apply(rpc->control, apply->change, now);
     step(rpc);
     pthread_mutex_lock(&apply->lock);

@@ -43,8 +43,28 @@ static void write_link(const struct rpc *rpc, struct metrics_writer *w)
     metrics_sample_ns(w, NULL, 0, atomic_load(&rpc->step_max_ns));
 }
 
+static void write_handshakes(const struct rpc *rpc, struct metrics_writer *w)
+{
+    static const struct metric_family family = {
+        "prober_server_handshakes_total", METRIC_COUNTER, NULL,
+        "Handshakes of trusted links, by what came of them."};
+    static const char *const results[] = {"done", "resumed", "failed", "expired", "refused"};
+    struct handshake_counts half_open;
+    struct door_counts counts;
+
+    handshakes_counts(rpc->handshakes, &half_open);
+    door_counts(rpc->door, &counts);
+    metrics_by(w, &family, "result", results,
+               (const uint64_t[]){counts.done, counts.resumed, counts.failed,
+                                  half_open.expired_total, counts.refused},
+               ARRAY_LEN(results));
+    metrics_one(w, "prober_server_handshakes_open", METRIC_GAUGE, "Handshakes that are half open.",
+                half_open.open);
+}
+
 void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w)
 {
     write_link(rpc, w);
+    write_handshakes(rpc, w);
     control_write_metrics(rpc->control, w);
 }

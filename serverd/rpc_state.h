@@ -28,6 +28,11 @@
 #define FAULTS(X)                                                                                  \
     X(FRAME, "frame")         /* cut short, wrong magic, length or checksum */                     \
     X(VERSION, "version")     /* a frame of a later version */                                     \
+    X(PLAIN, "plain")         /* a plain call where none are taken */                              \
+    X(HANDSHAKE, "handshake") /* a handshake that failed, or one too many */                       \
+    X(SESSION, "session")     /* a sealed call without a session that opens it */                  \
+    X(CERTIFICATE, "certificate") /* expired or revoked since the handshake */                     \
+    X(IDENTITY, "identity")   /* a call in another's name, or of one who has yet to join */        \
     X(MESSAGE, "message")     /* a good frame around what is no request, or breaks a bound */      \
     X(CALL, "call")           /* a call that this server does not have */                          \
     X(NO_HELLO, "no_hello")   /* a call before hello; ordinary after a restart of the server */

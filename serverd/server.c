@@ -18,6 +18,7 @@
 #include "serverd/store.h"
 #include "serverd/store_audit.h"
 #include "serverd/target_lists.h"
+#include "serverd/trust.h"
 
 #define CONTROL_STUCK_NS (10 * CLOCK_NS_PER_S)
 
@@ -29,6 +30,7 @@ struct server {
     const struct serverd_settings *settings;
     struct prober_id boot;
     struct store *store;
+    struct trust *trust; /* NULL: plain links alone */
     struct directory_board *board;
     struct ingest *ingest;
     struct target_lists *lists;
@@ -49,6 +51,11 @@ static enum prober_error add_failure(struct problems *problems, enum prober_erro
     if (err)
         problems_add(problems, NULL, 0, NULL, "%s", why->code ? why->text : prober_error_text(err));
     return err;
+}
+
+static int64_t now_s(void)
+{
+    return (int64_t)(clock_realtime_ns() / CLOCK_NS_PER_S);
 }
 
 /* ---- what the modules are told of one another ---- */
@@ -176,6 +183,21 @@ static enum prober_error start_store(struct server *s, struct problems *problems
     return add_failure(problems, err, &why);
 }
 
+static enum prober_error start_trust(struct server *s, struct problems *problems)
+{
+    struct prober_failure why = {PROBER_OK, ""};
+    struct store_counts store;
+    enum prober_error err = trust_open(&s->trust, s->settings, now_s(), &why);
+
+    store_counts(s->store, &store);
+    if (err && trust_may_do_without(s->settings, store.works, err)) {
+        log_error("no trusted links: going on with plain links alone, and nobody can join",
+                  LOG_S("why", why.text));
+        return PROBER_OK;
+    }
+    return add_failure(problems, err, &why);
+}
+
 static enum prober_error start_ingest(struct server *s, struct problems *problems)
 {
     const struct ingest_config config = {
@@ -201,6 +223,7 @@ static enum prober_error open_rpc(struct server *s, struct control_change *chang
     const struct rpc_config config = {
         .listen = s->settings->rpc_listen,
         .hint_listen = s->settings->hint_listen,
+        .tls = s->trust ? trust_server(s->trust) : NULL,
         .ingest = s->ingest,
         .control =
             {
@@ -366,6 +389,8 @@ enum prober_error server_start(struct server **out, const struct server_config *
     s->boot = prober_id_random();
     err = start_store(s, problems);
     if (!err)
+        err = start_trust(s, problems);
+    if (!err)
         err = start_ingest(s, problems);
     if (!err)
         err = start_rpc(s, problems);
@@ -397,6 +422,19 @@ void server_reload(struct server *server)
         return;
     reload_run(server->reload, problems);
     problems_destroy(problems);
+}
+
+static void take_renewed(void *context, struct channel_server *tls)
+{
+    struct server *server = context;
+
+    rpc_set_tls(server->rpc, tls);
+}
+
+void server_step(struct server *server)
+{
+    if (server->trust)
+        trust_step(server->trust, now_s(), take_renewed, server);
 }
 
 bool server_is_working(const struct server *server, uint64_t now_ns)
@@ -446,6 +484,7 @@ void server_stop(struct server *server)
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
     target_lists_destroy(server->lists);
+    trust_close(server->trust);
     gate_destroy(server->gate);
     store_audit_close(server->audit);
     store_close(server->store);

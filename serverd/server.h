@@ -29,6 +29,8 @@ enum prober_error server_start(struct server **out, const struct server_config *
                                struct problems *problems);
 /* Reads the configuration again; tells the log what came of it. */
 void server_reload(struct server *server);
+/* Does what is due now and then; to be called about once a second. */
+void server_step(struct server *server);
 /* True while the control thread and the aggregation make progress. */
 bool server_is_working(const struct server *server, uint64_t now_ns);
 /* Drains, stops and frees everything. NULL is fine. */

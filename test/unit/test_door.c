@@ -365,6 +365,49 @@ static int end(void **state)
     return 0;
 }
 
+static void the_door_can_be_shut_to_plain_calls_and_opened_again(void **state)
+{
+    (void)state;
+    open_door(ends.server, true);
+    door_set_plain(door, false);
+    plain_frame("hello");
+    enter();
+    assert_handshake_needed(PROBER_ERR_DENIED);
+    assert_int_equal(entry.fault, DOOR_FAULT_PLAIN);
+    door_set_plain(door, true);
+    assert_int_equal(enter(), DOOR_CALL);
+}
+
+static void handshakes_are_counted_by_what_came_of_them(void **state)
+{
+    struct door_counts c;
+
+    (void)state;
+    open_door(ends.server, false);
+    connect_by(ends.client);
+    guest_destroy(guest);
+    guest = guest_create(door, 2, &(struct prober_addr){.family = PROBER_FAMILY_IPV4});
+    connect_by(ends.client);
+    guest_destroy(guest);
+    guest = guest_create(door, 3, &(struct prober_addr){.family = PROBER_FAMILY_IPV4});
+    channel_destroy(agent);
+    assert_int_equal(channel_client_connect(ends.client, &agent), PROBER_OK);
+    assert_int_equal(channel_handshake(agent, NULL, 0, NOW_S, &frame, NULL), PROBER_OK);
+    frame.bytes[CHANNEL_HEADER_LEN]++;
+    enter();
+    assert_int_not_equal(entry.err, PROBER_OK);
+    channel_frame_begin(&frame, 4);
+    strbuf_put(&frame, "oops", 4);
+    assert_int_equal(channel_frame_end(&frame, CHANNEL_HANDSHAKE), PROBER_OK);
+    enter();
+    assert_int_not_equal(entry.err, PROBER_OK);
+    assert_int_equal(entry.fault, DOOR_FAULT_HANDSHAKE);
+    door_counts(door, &c);
+    assert_true(c.done + c.resumed == 2);
+    assert_true(c.failed >= 1);
+    assert_int_equal(c.refused, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -373,6 +416,8 @@ int main(void)
         TEST(who_comes_to_join_is_secret_and_unknown),
         TEST(a_plain_call_is_let_in_where_plain_is_accepted),
         TEST(a_connection_is_plain_or_trusted_for_good),
+        TEST(the_door_can_be_shut_to_plain_calls_and_opened_again),
+        TEST(handshakes_are_counted_by_what_came_of_them),
         TEST(a_sealed_call_without_a_session_needs_a_handshake),
         TEST(a_forged_call_ends_the_session_and_another_may_begin),
         TEST(a_certificate_is_judged_on_each_call),

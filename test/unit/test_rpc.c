@@ -306,11 +306,24 @@ static void a_change_is_in_force_when_apply_returns(void **state)
     struct link_client *client = given_client();
     struct control_change c = change(false);
     struct wire_request hello = hello_of(1, 1, "a");
+    struct strbuf body = STRBUF_INIT, frame = STRBUF_INIT;
+    enum channel_kind kind;
+    void *answer;
+    size_t len;
 
     (void)state;
     assert_int_equal(rpc_apply(world.rpc, &c), PROBER_OK);
-    assert_int_equal(status_of(client, &hello), WIRE_REFUSED);
-    assert_true(metrics_say("prober_server_agents_refused_total{reason=\"plain\"} 1\n"));
+    assert_int_equal(wire_request_encode(&hello, &body), PROBER_OK);
+    assert_int_equal(channel_seal(world.channel, body.bytes, body.len, &frame), PROBER_OK);
+    assert_int_equal(
+        link_client_call(client, frame.bytes, frame.len, CALL_TIMEOUT_NS, &answer, &len),
+        PROBER_OK);
+    assert_int_equal(channel_frame_kind(answer, len, &kind), PROBER_OK);
+    assert_int_equal(kind, CHANNEL_HANDSHAKE_NEEDED);
+    assert_true(metrics_say("prober_server_link_faults_total{reason=\"plain\"} 1\n"));
+    free(answer);
+    strbuf_free(&body);
+    strbuf_free(&frame);
     link_client_close(client);
 }
 
