@@ -460,6 +460,7 @@ static void a_url_is_probed_without_any_tool(void **state)
     t = result_of("b");
     if (!strstr(t.out, "\"success\":true") || !strstr(t.out, "\"status_code\":404"))
         fail_msg("%s", t.out);
+    assert_int_equal(http_server_requests(server), 2);
     assert_non_null(strstr(http_server_last(server), "HEAD /b HTTP/1.1\r\n"));
     http_server_stop(server);
 }
