@@ -16,7 +16,7 @@
 #define ID_MAX 64
 #define PATH_ROOM 256
 #define ANSWER_NS (10 * CLOCK_NS_PER_S)     /* for what the server answers at once */
-#define NEWS_S 20                           /* that it may wait for news */
+#define NEWS_NS (20 * CLOCK_NS_PER_S)        /* that it may wait for news */
 #define PAUSE_MS 1000                       /* before it is asked again, after no news or trouble */
 #define TROUBLE_NS (60 * CLOCK_NS_PER_S)    /* after which it is given up */
 #define TOGETHER_NS (CLOCK_NS_PER_S * 7 / 10) /* results that come within it are shown together */
@@ -151,25 +151,26 @@ static enum prober_error take_rows(struct follow *f, struct prober_failure *why)
 }
 
 /* Asks for the task once it differs from what is known, or after a while. */
-static enum prober_error ask_for_news(struct follow *f, unsigned wait_s,
+static enum prober_error ask_for_news(struct follow *f, uint64_t wait_ns,
                                       struct client_answer *answer, struct prober_failure *why)
 {
     char path[PATH_ROOM];
     const struct client_request request = {.path = path};
 
     if (f->task)
-        snprintf(path, sizeof(path), "/api/v1/tasks/%s?output=0&wait=%us&seen=%llu", f->id, wait_s,
+        snprintf(path, sizeof(path), "/api/v1/tasks/%s?output=0&wait=%llums&seen=%llu", f->id,
+                 (unsigned long long)(wait_ns / CLOCK_NS_PER_MS + 1),
                  (unsigned long long)f->version);
     else
         snprintf(path, sizeof(path), "/api/v1/tasks/%s?output=0", f->id);
-    return ask(f, &request, wait_s * CLOCK_NS_PER_S + ANSWER_NS, f->signals, answer, why);
+    return ask(f, &request, wait_ns + ANSWER_NS, f->signals, answer, why);
 }
 
-static enum prober_error look(struct follow *f, unsigned wait_s, struct prober_failure *why)
+static enum prober_error look(struct follow *f, uint64_t wait_ns, struct prober_failure *why)
 {
     struct client_answer answer = {0};
     struct json *task = NULL;
-    enum prober_error err = ask_for_news(f, wait_s, &answer, why);
+    enum prober_error err = ask_for_news(f, wait_ns, &answer, why);
 
     if (!err && (answer.status >= 500 || answer.status == 429)) {
         client_refused(&answer, why);
@@ -385,12 +386,11 @@ static void pause_for(const struct follow *f, int ms)
 static int step(struct follow *f)
 {
     uint64_t asked_ns = clock_monotonic_ns(), version = f->version, now_ns;
-    uint64_t left_s =
-        f->until_ns > asked_ns ? (f->until_ns - asked_ns) / CLOCK_NS_PER_S + 1 : 1;
-    unsigned wait_s = f->ready_ns ? 1 : left_s < NEWS_S ? (unsigned)left_s : NEWS_S;
+    uint64_t left_ns = f->until_ns > asked_ns ? f->until_ns - asked_ns : 0;
+    uint64_t most_ns = f->ready_ns ? TOGETHER_NS : NEWS_NS;
     bool knew = f->task != NULL;
     struct prober_failure why;
-    enum prober_error err = look(f, wait_s, &why);
+    enum prober_error err = look(f, left_ns < most_ns ? left_ns : most_ns, &why);
     int status = GO_ON;
 
     now_ns = clock_monotonic_ns();

@@ -115,7 +115,7 @@ void task_view_outcome(const struct json *row, struct strbuf *out)
     else if (ran(row) && number_of(row, "signal", &value))
         strbuf_printf(out, "signal %.0f", value);
     else
-        put_safely(out, text_of(row, "state"));
+        put_safely(out, text_of(row, ran(row) && *text_of(row, "end") ? "end" : "state"));
     if (number_of(row, "duration", &value) && value >= 0)
         strbuf_printf(out, ", %s", view_seconds(value, seconds));
     if (left_behind)
