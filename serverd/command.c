@@ -120,6 +120,7 @@ void command_free(struct command *command)
 {
     options_free(command->options, command->option_count, command->settings);
     free(command->state_dir);
+    command->state_dir = NULL;
 }
 
 /* ---- asking ---- */
