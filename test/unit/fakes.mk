@@ -34,3 +34,5 @@ fakes_test_trace_engine := fake_trace_socket
 fakes_test_probe_trace := fake_probe_trace_run
 fakes_test_probe_trace_run := fake_trace_socket dns_server
 fakes_test_task_worker := http_server
+fakes_test_enrolment := fake_reply fake_clock fake_log
+fakes_test_local_desk := fake_reply fake_clock fake_log

@@ -13,14 +13,20 @@
 
 #define FAKE_REPLIES_MAX 256
 
+#define FAKE_REPLY_CERTIFICATE_MAX 4096
+
 struct fake_reply {
     const struct link_call *call;
-    struct wire_reply reply; /* without its message */
+    struct wire_reply reply; /* without its texts */
+    char message[WIRE_MESSAGE_MAX + 1];
+    char certificate[FAKE_REPLY_CERTIFICATE_MAX]; /* of a join or a renewal */
 };
 
 /* Forgets all replies. */
 void fake_reply_reset(void);
 size_t fake_reply_count(void);
+/* Waits until there are so many. */
+void fake_reply_await(size_t count);
 struct fake_reply fake_reply_at(size_t i);
 
 #endif
