@@ -129,16 +129,52 @@ static void to_ingest(struct rpc *rpc, struct link_call *call, struct peer *peer
     wire_request_free(request);
 }
 
+static void to_enrolment(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                         const struct door_entry *entry, struct wire_request *request,
+                         uint64_t now_ns)
+{
+    const struct enrolment_call asked = {.call = call,
+                                         .request = *request,
+                                         .identity = entry->identity,
+                                         .peer = link_call_peer(call)};
+
+    (void)peer;
+    (void)now_ns;
+    if (rpc->enrolment) {
+        enrolment_submit(rpc->enrolment, &asked);
+        return;
+    }
+    send_status(rpc, call, WIRE_REFUSED, "this server issues no certificates");
+    wire_request_free(request);
+}
+
+/* Whose calls a route takes. */
+enum callers {
+    FOR_AGENTS,  /* with a certificate, or plain */
+    FOR_MEMBERS, /* with a certificate */
+    FOR_JOINERS  /* on a secret link, without one */
+};
+
 static const struct route {
     enum wire_call call;
+    enum callers callers;
     void (*take)(struct rpc *rpc, struct link_call *call, struct peer *peer,
-                 const struct door_entry *entry,
-                 struct wire_request *request, uint64_t now_ns);
+                 const struct door_entry *entry, struct wire_request *request, uint64_t now_ns);
 } routes[] = {
-    {WIRE_HELLO, to_control},
-    {WIRE_SYNC, to_control},
-    {WIRE_REPORT, to_ingest},
+    {WIRE_HELLO, FOR_AGENTS, to_control},
+    {WIRE_SYNC, FOR_AGENTS, to_control},
+    {WIRE_REPORT, FOR_AGENTS, to_ingest},
+    {WIRE_JOIN, FOR_JOINERS, to_enrolment},
+    {WIRE_RENEW, FOR_MEMBERS, to_enrolment},
 };
+
+static const struct route *route_of(enum wire_call call)
+{
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (routes[i].call == call)
+            return &routes[i];
+    return NULL;
+}
 
 static const enum fault door_faults[] = {
     [DOOR_FAULT_FRAME] = FAULT_FRAME,
@@ -161,16 +197,24 @@ static void turn_away(struct rpc *rpc, struct link_call *call, const struct door
         link_call_drop(call);
 }
 
-/* Nobody speaks for another: on a trusted connection the certificate says who calls. */
-static bool is_own(const struct door_entry *entry, const struct wire_request *request)
+/* Nobody speaks for another: on a trusted connection the certificate says who calls. Returns what is
+ * wrong, or NULL. */
+static const char *judge_caller(const struct route *route, const struct door_entry *entry,
+                                const struct wire_request *request)
 {
     const struct pki_identity *identity = entry->identity;
+    bool is_joiner = entry->is_secret && !identity;
 
-    if (!entry->is_secret)
-        return true;
-    return identity && prober_id_equal(&identity->agent_id, &request->agent_id) &&
-           (request->call != WIRE_HELLO ||
-            strcmp(identity->region, request->as.hello.region) == 0);
+    if (is_joiner != (route->callers == FOR_JOINERS))
+        return is_joiner ? "who has no certificate can join, and nothing else"
+                         : "joining takes a connection of its own, without a certificate";
+    if (route->callers == FOR_MEMBERS && !identity)
+        return "this is for agents that have joined";
+    if (identity && (!prober_id_equal(&identity->agent_id, &request->agent_id) ||
+                     (request->call == WIRE_HELLO &&
+                      strcmp(identity->region, request->as.hello.region) != 0)))
+        return "the certificate is of another agent or region";
+    return NULL;
 }
 
 static void take_call(struct rpc *rpc, struct link_call *call, struct peer *peer,
@@ -178,6 +222,8 @@ static void take_call(struct rpc *rpc, struct link_call *call, struct peer *peer
 {
     struct wire_request request;
     struct prober_failure why = {PROBER_OK, ""};
+    const struct route *route;
+    const char *wrong;
     enum prober_error err = wire_request_decode(entry->body, entry->body_len, &request, &why);
 
     if (err == PROBER_ERR_NOMEM) {
@@ -189,19 +235,19 @@ static void take_call(struct rpc *rpc, struct link_call *call, struct peer *peer
         send_status(rpc, call, WIRE_MALFORMED, why.text);
         return;
     }
-    if (!is_own(entry, &request)) {
-        note_fault(rpc, FAULT_IDENTITY, call, "a call in another's name", now_ns);
-        send_status(rpc, call, WIRE_REFUSED, "the certificate is of another agent or region");
-        wire_request_free(&request);
+    route = route_of(request.call);
+    wrong = route ? judge_caller(route, entry, &request) : NULL;
+    if (route && !wrong) {
+        route->take(rpc, call, peer, entry, &request, now_ns);
         return;
     }
-    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-        if (routes[i].call == request.call) {
-            routes[i].take(rpc, call, peer, entry, &request, now_ns);
-            return;
-        }
-    note_fault(rpc, FAULT_CALL, call, "a call that this server does not have", now_ns);
-    send_status(rpc, call, WIRE_NOT_KNOWN, "this server does not have this call");
+    if (wrong) {
+        note_fault(rpc, FAULT_IDENTITY, call, wrong, now_ns);
+        send_status(rpc, call, WIRE_REFUSED, wrong);
+    } else {
+        note_fault(rpc, FAULT_CALL, call, "a call that this server does not have", now_ns);
+        send_status(rpc, call, WIRE_NOT_KNOWN, "this server does not have this call");
+    }
     wire_request_free(&request);
 }
 
@@ -376,6 +422,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
     if (door_create(&rpc->door, &door))
         goto out;
     rpc->ingest = config->ingest;
+    rpc->enrolment = config->enrolment;
     rpc->server_boot = control.server_boot;
     atomic_init(&rpc->progress_ns, now.mono_ns);
     err = open_publisher(rpc, config, max, why);

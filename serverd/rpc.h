@@ -6,7 +6,7 @@
  *            connection; what is malformed inside a good frame is told to the peer. Both are
  *            counted. When agents have another plan, a hint wakes them.
  * Threads    Its own: workers, and the control thread, which alone owns the control logic.
- * Ownership  Owns both sockets and the control logic. Borrows ingest, board and store.
+ * Ownership  Owns both sockets and the control logic. Borrows ingest, enrolment, board and store.
  */
 #ifndef SERVERD_RPC_H
 #define SERVERD_RPC_H
@@ -18,6 +18,7 @@
 #include "common/error.h"
 #include "common/metrics.h"
 #include "serverd/control.h"
+#include "serverd/enrolment.h"
 #include "serverd/ingest.h"
 
 struct rpc;
@@ -27,6 +28,7 @@ struct rpc_config {
     const char *hint_listen; /* "": the host of `listen` and its port + 2 */
     struct channel_server *tls; /* for trusted connections, borrowed; NULL: there are none */
     struct ingest *ingest;
+    struct enrolment *enrolment; /* NULL: nobody joins here, nor renews */
     struct control_config control; /* hint_port is set here */
 };
 
@@ -51,8 +53,9 @@ void rpc_set_tls(struct rpc *rpc, struct channel_server *tls);
 uint64_t rpc_progress_ns(const struct rpc *rpc);
 /* Writes the families of link, registry and plan. Any thread. */
 void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w);
-/* Stops taking calls; what was taken is answered. Then reports may still wait in ingest: destroy
- * that before rpc_close, which waits for every call to be answered. */
+/* Stops taking calls; what was taken is answered. Then reports may still wait in ingest, and who joins
+ * in enrolment: destroy the one and stop the other before rpc_close, which waits for every call to be
+ * answered. */
 void rpc_stop(struct rpc *rpc);
 /* NULL is fine. */
 void rpc_close(struct rpc *rpc);

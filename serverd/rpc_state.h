@@ -71,6 +71,7 @@ struct rpc {
     struct link_server *server;
     struct link_publisher *publisher;
     struct ingest *ingest;
+    struct enrolment *enrolment;
     struct control *control;   /* the control thread's, but its statistics */
     struct prober_id server_boot;
     struct handshakes *handshakes;
