@@ -12,6 +12,7 @@
 #include "serverd/control.h"
 #include "serverd/gate.h"
 #include "serverd/ingest.h"
+#include "serverd/membership.h"
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 #include "serverd/rpc.h"
@@ -31,6 +32,7 @@ struct server {
     struct prober_id boot;
     struct store *store;
     struct trust *trust; /* NULL: plain links alone */
+    struct membership *membership;
     struct directory_board *board;
     struct ingest *ingest;
     struct target_lists *lists;
@@ -157,6 +159,7 @@ static void write_metrics(void *context, struct metrics_writer *w)
     struct server *server = context;
 
     rpc_write_metrics(server->rpc, w);
+    membership_write_metrics(server->membership, w);
     target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
     pthread_mutex_lock(&server->web_lock);
@@ -164,6 +167,14 @@ static void write_metrics(void *context, struct metrics_writer *w)
         gate_write_metrics(server->gate, w);
     write_web_metrics(server->webs, w);
     pthread_mutex_unlock(&server->web_lock);
+}
+
+/* On the thread of commands. */
+static void wake_rpc(void *context)
+{
+    struct server *server = context;
+
+    rpc_wake(server->rpc);
 }
 
 /* ---- starting, in this order ---- */
@@ -198,6 +209,43 @@ static enum prober_error start_trust(struct server *s, struct problems *problems
     return add_failure(problems, err, &why);
 }
 
+static enum prober_error start_membership(struct server *s, struct problems *problems)
+{
+    struct membership_config config = {
+        .state_dir = s->settings->state_dir, .store_works = s->audit != NULL, .server_boot = s->boot};
+    struct prober_failure why = {PROBER_OK, ""};
+
+    if (s->trust) {
+        const struct authority *authority = trust_authority(s->trust);
+
+        config.ca = authority_ca(authority);
+        memcpy(config.ca_fingerprint, authority_ca_identity(authority)->fingerprint,
+               sizeof(config.ca_fingerprint));
+    }
+    return add_failure(problems, membership_create(&s->membership, &config, &why), &why);
+}
+
+/* Without it commands do not work; agents are served all the same. */
+static enum prober_error start_commands(struct server *s, struct problems *problems)
+{
+    const struct membership_socket at = {
+        .audit = s->audit,
+        .board = s->board,
+        .listen = s->settings->rpc_listen,
+        .port = rpc_port(s->rpc),
+        .wake = wake_rpc,
+        .context = s,
+    };
+    struct prober_failure why = {PROBER_OK, ""};
+    enum prober_error err = membership_listen(s->membership, &at, &why);
+
+    if (err && err != PROBER_ERR_IN_USE) {
+        log_error("'serverd join-token' and 'serverd agents' do not work", LOG_S("why", why.text));
+        return PROBER_OK;
+    }
+    return add_failure(problems, err, &why);
+}
+
 static enum prober_error start_ingest(struct server *s, struct problems *problems)
 {
     const struct ingest_config config = {
@@ -225,8 +273,10 @@ static enum prober_error open_rpc(struct server *s, struct control_change *chang
         .hint_listen = s->settings->hint_listen,
         .tls = s->trust ? trust_server(s->trust) : NULL,
         .ingest = s->ingest,
+        .enrolment = membership_enrolment(s->membership),
         .control =
             {
+                .revocations = membership_revocations(s->membership),
                 .server_id = store_server_id(s->store),
                 .server_boot = s->boot,
                 .heartbeat_ns = serverd_heartbeat_ns(s->settings),
@@ -391,6 +441,8 @@ enum prober_error server_start(struct server **out, const struct server_config *
     if (!err)
         err = start_trust(s, problems);
     if (!err)
+        err = start_membership(s, problems);
+    if (!err)
         err = start_ingest(s, problems);
     if (!err)
         err = start_rpc(s, problems);
@@ -400,6 +452,8 @@ enum prober_error server_start(struct server **out, const struct server_config *
         err = start_aggregate(s, problems);
     if (!err)
         err = start_web(s, config, problems);
+    if (!err)
+        err = start_commands(s, problems);
     if (err)
         goto out;
     if (s->settings->task)
@@ -478,11 +532,13 @@ void server_stop(struct server *server)
     pthread_mutex_unlock(&server->web_lock);
     target_lists_stop(server->lists);
     rpc_stop(server->rpc); /* first: closing the web may take seconds */
+    membership_stop(server->membership);
     close_webs(webs);
     reload_destroy(server->reload);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
+    membership_destroy(server->membership);
     target_lists_destroy(server->lists);
     trust_close(server->trust);
     gate_destroy(server->gate);
