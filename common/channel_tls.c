@@ -288,7 +288,7 @@ static enum prober_error step(struct channel_session *s, struct strbuf *answer)
     rc = drive(s);
     if (rc && rc != MBEDTLS_ERR_SSL_WANT_READ)
         return fail_tls(s, rc);
-    if (s->in_len)
+    if (s->in_len || (rc && s->ssl.in_left)) /* or the beginning of another record */
         err = prober_fail(s->why, PROBER_ERR_PROTOCOL,
                           "a TLS handshake with more than there should be");
     else

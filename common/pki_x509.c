@@ -119,11 +119,15 @@ static int64_t seconds_of(const mbedtls_x509_time *t)
     return timegm(&parts);
 }
 
+/* The use must be said by name: "any use" is none. */
 static bool has_use(const mbedtls_x509_crt *c, const char *oid, size_t oid_len)
 {
-    return (c->ext_types & MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE) &&
-           mbedtls_x509_crt_check_extended_key_usage(c, oid, oid_len) == 0 &&
-           mbedtls_x509_crt_check_key_usage(c, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
+    if (mbedtls_x509_crt_check_key_usage(c, MBEDTLS_X509_KU_DIGITAL_SIGNATURE))
+        return false;
+    for (const mbedtls_x509_sequence *use = &c->ext_key_usage; use && use->buf.p; use = use->next)
+        if (use->buf.len == oid_len && memcmp(use->buf.p, oid, oid_len) == 0)
+            return true;
+    return false;
 }
 
 static bool has_server_name(const mbedtls_x509_crt *c)

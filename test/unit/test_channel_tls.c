@@ -707,6 +707,24 @@ static void a_flight_with_more_behind_it_is_refused(void **state)
     assert_false(channel_is_ready(pair.server));
 }
 
+static void a_flight_with_a_piece_of_a_record_behind_it_is_refused(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece <= 6; piece++) {
+        given_pair_open(&pair, ends.server, ends.client);
+        assert_int_equal(given_client_turn(&pair, NOW), PROBER_OK);
+        frame.len = 0;
+        strbuf_put(&frame, pair.up.bytes + CHANNEL_HEADER_LEN, pair.up.len - CHANNEL_HEADER_LEN);
+        strbuf_put(&frame, "\x16\x03\x03\x00\x20\x0b", piece);
+        given_frame(&frame, CHANNEL_HANDSHAKE);
+        assert_int_equal(channel_handshake(pair.server, frame.bytes, frame.len, NOW, &pair.down,
+                                           &pair.server_why),
+                         PROBER_ERR_PROTOCOL);
+        given_pair_close(&pair);
+    }
+    memset(&pair, 0, sizeof(pair));
+}
+
 static void a_finished_handshake_does_not_begin_again(void **state)
 {
     (void)state;
@@ -901,6 +919,7 @@ int main(void)
         TEST(garbage_is_no_handshake),
         TEST(half_a_flight_is_no_handshake),
         TEST(a_flight_with_more_behind_it_is_refused),
+        TEST(a_flight_with_a_piece_of_a_record_behind_it_is_refused),
         TEST(a_finished_handshake_does_not_begin_again),
         TEST(a_replayed_handshake_does_not_end),
         TEST(a_changed_bit_in_a_handshake_is_noticed),
