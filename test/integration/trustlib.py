@@ -39,10 +39,10 @@ def agent_name(agent, region):
     return f"probermesh:agent/{agent.hex()}/{coded}"
 
 
-def certificate_request(key, subject="", names=()):
-    """PKCS #10, DER."""
-    name = [x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else []
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(name))
+def certificate_request(key, subject="x", names=()):
+    """PKCS #10, DER. mbedtls reads none without a subject."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else [])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     if names:
         uris = [x509.UniformResourceIdentifier(n) for n in names]
         builder = builder.add_extension(x509.SubjectAlternativeName(uris), critical=False)
