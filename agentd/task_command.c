@@ -280,7 +280,8 @@ static enum prober_error take_letters(struct task_parse *p, const struct task_wo
         size_t i = find_option(p, name, 2);
 
         if (i == p->tool->option_count)
-            return refuse_option(p, name, 2);
+            return p->tool->kind ? refuse_option(p, words->items[*at], strlen(words->items[*at]))
+                                 : refuse_option(p, name, 2);
         if (!takes_value(&p->tool->options[i])) {
             err = take_option(p, i, NULL);
             continue;
