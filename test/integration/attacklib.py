@@ -88,6 +88,16 @@ class AttackedServer(adminlib.AdminServer):
         return TrustedAgent(self.connect(host), credentials, self.lab.hosts[host].ipv4,
                             context=self.context(credentials), **options)
 
+    def command(self, *words):
+        """A command of an operator on the server's host."""
+        return self.lab.run("server", [self.lab.path("bin/serverd"), *words, "-server.state.dir",
+                                       self._state("server")], timeout=20)
+
+    def token(self, *words):
+        made = self.command("join-token", *words)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
     def rows(self):
         """All that the store holds, but for what changes by itself."""
         with sqlite3.connect(f"file:{self._state('server')}/server.db?mode=ro", uri=True) as db:
