@@ -69,6 +69,7 @@ enum agent_link_state { AGENT_LINK_DOWN, AGENT_LINK_REFUSED, AGENT_LINK_UP };
 struct agent_stats_link {
     enum agent_link_state state;
     uint64_t connections, hellos, syncs, hints;
+    uint64_t handshakes, resumed, failed_handshakes;
     uint64_t failed_calls;                   /* without an answer */
     uint64_t busy;                           /* answers "busy" */
     uint64_t outcomes[AGENT_STATS_OUTCOMES]; /* of reports */

@@ -16,9 +16,10 @@
 #include "agentd/http_runner.h"
 #include "agentd/identity.h"
 #include "agentd/local_web.h"
+#include "agentd/membership.h"
 #include "agentd/policy.h"
-#include "agentd/region.h"
 #include "agentd/runner.h"
+#include "agentd/secure_link.h"
 #include "agentd/spool.h"
 #include "agentd/uplink.h"
 #include "agentd/wakeup.h"
@@ -42,8 +43,9 @@ struct daemon {
     bool has_reloaded;
     int argc;
     char *const *argv, *const *environment;
-    struct region region;
+    const sigset_t *signals; /* blocked, of the process */
     struct identity identity;
+    struct membership membership;
     struct agent_stats *stats;
     struct wakeup link_wakeup;
     struct spool *spool;
@@ -51,6 +53,7 @@ struct daemon {
     struct http_runner *http_runner;
     struct hint_listener hints;
     struct link_client *link;
+    struct secure_link *secure_link;
     struct uplink *uplink;
     struct local_web *web;
     bool stuck; /* as the log was told */
@@ -126,19 +129,24 @@ static enum prober_error open_log(const struct agentd_settings *s, struct prober
 
 static enum prober_error open_identity(struct daemon *d, struct prober_failure *why)
 {
-    const struct agentd_settings *s = d->settings;
-    const char *environment = getenv("PROBER_REGION");
-    struct region_query query = {.setting = s->region,
-                                 .environment = environment,
-                                 .metadata_base =
-                                     s->region_metadata[0] ? s->region_metadata : NULL};
-    enum prober_error err = identity_open(&d->identity, s->state_dir, why);
+    enum prober_error err = identity_open(&d->identity, d->settings->state_dir, why);
+
+    return err ? err
+               : membership_open(&d->membership, d->settings, &d->identity, d->signals, why);
+}
+
+static enum prober_error open_link(struct daemon *d, struct prober_failure *why)
+{
+    enum prober_error err = link_client_open(&d->link, d->settings->report_addr, why);
 
     if (err)
         return err;
-    if (!s->region_lookup && !s->region[0] && (!environment || !environment[0]))
-        query.setting = REGION_DEFAULT;
-    return region_find(&query, &d->region, why);
+    err = secure_link_create(&d->secure_link, d->link);
+    if (err)
+        return prober_fail(why, err, "%s", prober_error_text(err));
+    if (!d->membership.credentials)
+        return PROBER_OK;
+    return secure_link_trust_by(d->secure_link, d->membership.credentials, why);
 }
 
 static enum prober_error open_runners(struct daemon *d, struct prober_failure *why)
@@ -171,10 +179,11 @@ static enum prober_error open_uplink(struct daemon *d, struct prober_failure *wh
     const struct agentd_settings *s = d->settings;
     struct uplink_config config = {.agent_id = d->identity.agent_id,
                                    .boot_id = d->identity.boot_id,
-                                   .region = d->region.name,
+                                   .region = d->membership.region.name,
                                    .probe_interval_ns = s->probe_interval_ns,
                                    .probe_timeout_ns = s->icmp_timeout_ns,
                                    .sync_interval_ns = s->sync_interval_ns,
+                                   .credentials = d->membership.credentials,
                                    .spool = d->spool,
                                    .stats = d->stats,
                                    .wakeup = &d->link_wakeup,
@@ -186,8 +195,8 @@ static enum prober_error open_uplink(struct daemon *d, struct prober_failure *wh
     enum prober_error err = hint_listener_open(&d->hints, s->report_addr, on_hint, d, why);
 
     if (!err)
-        err = link_client_open(&d->link, s->report_addr, why);
-    config.link = d->link;
+        err = open_link(d, why);
+    config.link = d->secure_link;
     if (!err && (err = uplink_create(&d->uplink, &config)))
         prober_fail(why, err, "%s", prober_error_text(err));
     return err;
@@ -197,7 +206,7 @@ static enum prober_error open_web(struct daemon *d, struct prober_failure *why)
 {
     const struct local_web_config config = {.listen = d->settings->http_listen,
                                             .identity = &d->identity,
-                                            .region = d->region.name,
+                                            .region = d->membership.region.name,
                                             .spool = d->spool,
                                             .stats = d->stats};
     struct prober_failure cause;
@@ -261,11 +270,12 @@ static void tell_start(const struct daemon *d)
 {
     char agent_id[PROBER_ID_TEXT_MAX], boot_id[PROBER_ID_TEXT_MAX];
 
-    log_info("agent started", LOG_S("version", PROBER_VERSION), LOG_S("region", d->region.name),
-             LOG_S("region_from", region_origin_text(d->region.origin)),
+    log_info("agent started", LOG_S("version", PROBER_VERSION), LOG_S("region", d->membership.region.name),
+             LOG_S("region_from", region_origin_text(d->membership.region.origin)),
              LOG_S("agent_id", prober_id_format(&d->identity.agent_id, agent_id)),
              LOG_S("boot_id", prober_id_format(&d->identity.boot_id, boot_id)),
              LOG_S("server", d->settings->report_addr),
+             LOG_S("link", d->membership.credentials ? "trusted" : "plain"),
              LOG_D("interval", d->settings->probe_interval_ns),
              LOG_D("timeout", d->settings->icmp_timeout_ns));
     notify_state("READY=1");
@@ -427,8 +437,10 @@ static void close_all(struct daemon *d)
     else
         local_web_close(d->web);
     hint_listener_close(&d->hints);
-    link_client_close(d->link);
     uplink_destroy(d->uplink);
+    secure_link_destroy(d->secure_link);
+    link_client_close(d->link);
+    membership_close(&d->membership);
     runner_destroy(d->runner);
     http_runner_destroy(d->http_runner);
     spool_destroy(d->spool);
@@ -453,20 +465,24 @@ static void block_signals(sigset_t *signals)
 int daemon_run(const struct agentd_settings *settings, int argc, char *const *argv,
                char *const *environment)
 {
+    sigset_t signals;
     struct daemon d = {.settings = settings,
                        .argc = argc,
                        .argv = argv,
                        .environment = environment,
+                       .signals = &signals,
                        .identity = {.lock_fd = -1},
                        .link_wakeup = {.fd = -1}};
     struct prober_failure why = {0};
-    sigset_t signals;
     enum prober_error err;
 
     block_signals(&signals);
     process_raise_fd_limit();
     err = open_all(&d, &why);
-    if (err) {
+    if (err == PROBER_ERR_CLOSED) {
+        log_info("stopping", LOG_S("cause", why.text));
+        err = PROBER_OK;
+    } else if (err) {
         log_fatal("the agent cannot start", LOG_S("cause", why.text));
     } else {
         tell_start(&d);

@@ -6,6 +6,7 @@
 #include "agentd/policy.h"
 #include "common/addr.h"
 #include "common/array.h"
+#include "common/join_token.h"
 #include "common/wire.h"
 
 #define MS INT64_C(1000000)
@@ -81,6 +82,23 @@ const struct option agentd_options[] = {
 
     {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
      "The server.", 0, 0, NULL, 0},
+    {"agent.join", OPTION_SECRET, AT(join_token), "", LINK, "token",
+     "Token of `serverd join-token`, with which the agent gets a certificate when it has none: then "
+     "its link is encrypted, and the server knows it. TOKEN, @FILE, or - for standard input. An "
+     "agent that has joined needs it no more.",
+     0, 0, NULL, 0},
+    {"agent.pki.ca", OPTION_STRING, AT(pki_ca), "", LINK, "file",
+     "Use certificates that exist instead of joining: those of the authorities, PEM. Goes with the "
+     "next two.",
+     0, 0, NULL, 0},
+    {"agent.pki.certificate", OPTION_STRING, AT(pki_certificate), "", LINK, "file",
+     "The agent's certificate, PEM.", 0, 0, NULL, 0},
+    {"agent.pki.key", OPTION_STRING, AT(pki_key), "", LINK, "file",
+     "Its private key, PEM, that nobody else can read.", 0, 0, NULL, 0},
+    {"agent.plain", OPTION_BOOL, AT(plain), NULL, LINK, NULL,
+     "Call the server unencrypted even with a certificate. Anybody on the way can read and change "
+     "what is sent.",
+     0, 0, NULL, 0},
     {"agent.sync.interval", OPTION_DURATION, AT(sync_interval_ns), "1m", LINK, NULL,
      "How often to ask for the plan. Between, the server's hints bring a change within a second, "
      "and its heartbeat (10s) bounds the silence.",
@@ -175,6 +193,26 @@ static void check_hostports(const struct agentd_settings *s, struct problems *pr
         problems_add(problems, NULL, 0, "agent.http.listen.addr", "%s", why.text);
 }
 
+/* The token itself is never shown. */
+static void check_trust(const struct agentd_settings *s, struct problems *problems)
+{
+    int given = !!s->pki_ca[0] + !!s->pki_certificate[0] + !!s->pki_key[0];
+    struct join_token token;
+    struct prober_failure why;
+
+    if (given != 0 && given != 3)
+        problems_add(problems, NULL, 0, "agent.pki.ca",
+                     "agent.pki.ca, .certificate and .key go together: name all three or none");
+    if (s->join_token[0] &&
+        join_token_parse(s->join_token, strlen(s->join_token), &token, &why))
+        problems_add(problems, NULL, 0, "agent.join", "%s", why.text);
+    if (s->join_token[0] && given)
+        problems_add(problems, NULL, 0, "agent.join",
+                     "does not go together with the certificates of agent.pki.*");
+    if (s->join_token[0] && s->plain)
+        problems_add(problems, NULL, 0, "agent.join", "does not go together with agent.plain");
+}
+
 static void check_addresses(const struct agentd_settings *s, struct problems *problems)
 {
     struct address_set set;
@@ -212,6 +250,7 @@ enum prober_error agentd_settings_load(struct agentd_settings *settings, int arg
         return err;
     check_region(settings, problems);
     check_hostports(settings, problems);
+    check_trust(settings, problems);
     check_addresses(settings, problems);
     check_networks(settings, problems);
     if (!settings->state_dir[0])

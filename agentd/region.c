@@ -54,7 +54,8 @@ struct asked {
 
 const char *region_origin_text(enum region_origin origin)
 {
-    static const char *const texts[] = {"setting", "environment", "metadata", "default"};
+    static const char *const texts[] = {"setting", "environment", "metadata", "default",
+                                        "certificate"};
 
     return (size_t)origin < ARRAY_LEN(texts) ? texts[origin] : "unknown";
 }

@@ -26,7 +26,8 @@ enum region_origin {
     REGION_FROM_SETTING,
     REGION_FROM_ENVIRONMENT,
     REGION_FROM_METADATA,
-    REGION_FROM_DEFAULT
+    REGION_FROM_DEFAULT,
+    REGION_FROM_CERTIFICATE
 };
 
 struct region_query {
@@ -47,7 +48,7 @@ struct region {
  * bytes of UTF-8 without control characters), with a sentence in *why. */
 enum prober_error region_find(const struct region_query *query, struct region *out,
                               struct prober_failure *why);
-/* "setting", "environment", "metadata", "default". */
+/* "setting", "environment", "metadata", "default", "certificate". */
 const char *region_origin_text(enum region_origin origin);
 
 /* Reads the answer body[len] of provider `i` into name; what the fuzzer feeds.

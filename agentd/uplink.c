@@ -11,7 +11,6 @@
 
 #include "agentd/report.h"
 #include "common/array.h"
-#include "common/channel.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/strbuf.h"
@@ -23,6 +22,7 @@
 #define DIAL_PAUSE_MAX_NS CLOCK_NS_PER_S
 #define HELLO_GAP_NS CLOCK_NS_PER_S /* between two that are accepted */
 #define REFUSED_PAUSE_MAX_NS (60 * CLOCK_NS_PER_S)
+#define RENEWAL_PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
 
 /* A call that failed is tried again after a pause that doubles, jittered over its second half. */
 struct retry {
@@ -32,7 +32,6 @@ struct retry {
 
 struct uplink {
     struct uplink_config config;
-    struct channel *channel;
     struct utsname host;
     pthread_t thread;
     bool started;
@@ -41,19 +40,20 @@ struct uplink {
     _Atomic uint64_t drain_until_ns, sync_interval_ns;
     /* owned by the link thread */
     bool greeted;                 /* hello was accepted on this connection */
-    uint64_t connections;         /* the link's count, when it was */
+    uint64_t sessions;            /* the link's number, when it was */
+    int64_t now_s;                /* Unix time of this turn */
     struct prober_id server_boot; /* zero: none yet */
     struct prober_addr observed;
     struct address_set found, told; /* our addresses: as last looked for, and in the last hello */
     uint64_t heartbeat_ns;
     uint64_t plan_revision; /* of the plan that we have from this server boot; 0: none */
-    uint64_t last_sync_ns, hint_due_ns, addresses_due_ns, addresses_connections;
-    struct retry hello, sync, report;
+    uint64_t last_sync_ns, hint_due_ns, addresses_due_ns, addresses_sessions;
+    struct retry hello, sync, report, renewal;
     struct report_table table;
     struct agent_stats_link stats;
     bool told_down;              /* in the log: the first time, we are down from the start */
     char refusal[WIRE_MESSAGE_MAX + 1]; /* the last one, in the log */
-    struct strbuf body, frame;
+    struct strbuf body, answer;
 };
 
 static uint64_t jittered(uint64_t ns)
@@ -124,26 +124,10 @@ static uint64_t call_timeout(const struct uplink *u, uint64_t now_ns)
 static enum prober_error exchange(struct uplink *u, uint64_t now_ns, struct wire_reply *reply,
                                   struct prober_failure *why)
 {
-    void *answer = NULL;
-    const void *body;
-    size_t answer_len, body_len;
-    enum prober_error err;
+    const struct secure_call call = {u->body.bytes, u->body.len, call_timeout(u, now_ns), u->now_s};
+    enum prober_error err = secure_link_call(u->config.link, &call, &u->answer, why);
 
-    strbuf_clear(&u->frame);
-    err = channel_seal(u->channel, u->body.bytes, u->body.len, &u->frame);
-    if (!err)
-        err = link_client_call(u->config.link, u->frame.bytes, u->frame.len,
-                               call_timeout(u, now_ns), &answer, &answer_len);
-    if (err)
-        return prober_fail(why, err, "%s", prober_error_text(err));
-    err = channel_open(u->channel, answer, answer_len, &body, &body_len);
-    if (err)
-        prober_fail(why, err, "the answer is no frame of this protocol: %s",
-                    prober_error_text(err));
-    else
-        err = wire_reply_decode(body, body_len, reply, why);
-    free(answer);
-    return err;
+    return err ? err : wire_reply_decode(u->answer.bytes, u->answer.len, reply, why);
 }
 
 static enum prober_error ask(struct uplink *u, const struct wire_request *request, uint64_t now_ns,
@@ -172,6 +156,16 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
     if (err == PROBER_ERR_CLOSED) /* interrupted: we are stopping */
         return;
     u->stats.failed_calls++;
+    if (err == PROBER_ERR_STATE && secure_link_is_trusted(u->config.link) && !retry->pause_ns) {
+        back_off(retry, now_ns, PAUSE_MIN_NS);
+        return;
+    }
+    if (err == PROBER_ERR_DENIED || err == PROBER_ERR_STATE) {
+        tell_refused(u, why->text);
+        u->greeted = false;
+        back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
+        return;
+    }
     tell_down(u, why->text);
     back_off(retry, now_ns, err == PROBER_ERR_UNREACHABLE ? DIAL_PAUSE_MAX_NS : PAUSE_MAX_NS);
 }
@@ -216,14 +210,14 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
  * it may mean to ask services of others. */
 static const struct address_set *own_addresses(struct uplink *u, uint64_t now_ns)
 {
-    uint64_t connections = link_client_connections(u->config.link);
+    uint64_t sessions = secure_link_sessions(u->config.link);
 
-    if (now_ns < u->addresses_due_ns && connections == u->addresses_connections)
+    if (now_ns < u->addresses_due_ns && sessions == u->addresses_sessions)
         return &u->found;
     u->found = (struct address_set){0};
     u->config.addresses(u->config.context, &u->found);
     u->addresses_due_ns = now_ns + atomic_load(&u->sync_interval_ns);
-    u->addresses_connections = connections;
+    u->addresses_sessions = sessions;
     return &u->found;
 }
 
@@ -291,7 +285,7 @@ static void do_hello(struct uplink *u, uint64_t now_ns)
 {
     struct wire_reply reply = {0};
     struct prober_failure why;
-    uint64_t connections = link_client_connections(u->config.link);
+    uint64_t sessions = secure_link_sessions(u->config.link);
     enum prober_error err = send_hello(u, now_ns, &reply, &why);
 
     if (err) {
@@ -300,9 +294,9 @@ static void do_hello(struct uplink *u, uint64_t now_ns)
     }
     if (is_accepted(u, &u->hello, &reply, now_ns)) {
         if (reply.call == WIRE_HELLO) {
-            /* The connection may be younger than our look at the count: then hello is said once
+            /* The connection may be younger than our look at the number: then hello is said once
              * more than needed. */
-            u->connections = connections ? connections : link_client_connections(u->config.link);
+            u->sessions = sessions ? sessions : secure_link_sessions(u->config.link);
             take_hello(u, &reply, now_ns);
         } else {
             back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
@@ -438,6 +432,53 @@ static void do_report(struct uplink *u, const struct batch *batch, const struct 
     wire_reply_free(&reply);
 }
 
+/* ---- renewal ---- */
+
+static bool renewal_is_due(const struct uplink *u, uint64_t now_ns)
+{
+    return u->config.credentials && now_ns >= u->renewal.not_before_ns &&
+           credentials_are_due(u->config.credentials, u->now_s);
+}
+
+/* The next session is by the new certificate. */
+static enum prober_error take_renewal(struct uplink *u, const struct wire_reply *reply,
+                                      struct prober_failure *why)
+{
+    enum prober_error err;
+
+    if (reply->status != WIRE_OK || reply->call != WIRE_RENEW)
+        return prober_fail(why, PROBER_ERR_DENIED, "the server does not renew it: %s",
+                           reply->message);
+    err = credentials_accept(u->config.credentials, reply->as.renew.certificate, NULL, u->now_s,
+                             why);
+    return err ? err : secure_link_trust_by(u->config.link, u->config.credentials, why);
+}
+
+static void do_renewal(struct uplink *u, uint64_t now_ns)
+{
+    struct wire_request request = request_of(u, WIRE_RENEW);
+    struct strbuf asked = STRBUF_INIT;
+    struct wire_reply reply = {0};
+    struct prober_failure why;
+    enum prober_error err = credentials_request(u->config.credentials, &asked, &why);
+
+    request.as.renew = (struct wire_renew){(const uint8_t *)asked.bytes, asked.len};
+    if (!err)
+        err = ask(u, &request, now_ns, &reply, &why);
+    if (!err)
+        err = take_renewal(u, &reply, &why);
+    if (err) {
+        back_off(&u->renewal, now_ns, RENEWAL_PAUSE_MAX_NS);
+        log_warn("the certificate of this agent is not renewed yet; trying again",
+                 LOG_S("cause", why.text));
+    } else {
+        clear_retry(&u->renewal);
+        log_info("the certificate of this agent was renewed");
+    }
+    wire_reply_free(&reply);
+    strbuf_free(&asked);
+}
+
 /* ---- what is due ---- */
 
 static uint64_t sync_due(const struct uplink *u)
@@ -474,6 +515,17 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static void tell_link(struct uplink *u)
+{
+    struct secure_link_counts counts;
+
+    secure_link_counts(u->config.link, &counts);
+    u->stats.connections = counts.connections;
+    u->stats.handshakes = counts.handshakes;
+    u->stats.resumed = counts.resumed;
+    u->stats.failed_handshakes = counts.failed;
+}
+
 uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
 {
     bool draining = atomic_load(&u->draining);
@@ -481,8 +533,9 @@ uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
     struct batch *batch;
 
     take_hint(u, now_ns);
-    u->stats.connections = link_client_connections(u->config.link);
-    if (u->greeted && u->stats.connections != u->connections)
+    u->now_s = (int64_t)(now->real_ns / CLOCK_NS_PER_S);
+    tell_link(u);
+    if (u->greeted && secure_link_sessions(u->config.link) != u->sessions)
         u->greeted = false;
     if (u->greeted && !draining && !addresses_equal(own_addresses(u, now_ns), &u->told))
         u->greeted = false;
@@ -495,6 +548,10 @@ uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
     if (!draining && now_ns >= due) {
         do_sync(u, now_ns);
         return u->greeted ? now_ns : u->hello.not_before_ns;
+    }
+    if (!draining && renewal_is_due(u, now_ns)) {
+        do_renewal(u, now_ns);
+        return now_ns;
     }
     batch = spool_oldest(u->config.spool);
     if (!batch)
@@ -529,8 +586,6 @@ enum prober_error uplink_create(struct uplink **out, const struct uplink_config 
     report_table_init(&u->table);
     uname(&u->host);
     err = wakeup_open(&u->ended, NULL);
-    if (!err)
-        err = channel_plain_create(&u->channel);
     if (err) {
         uplink_destroy(u);
         return err;
@@ -599,7 +654,7 @@ void uplink_drain(struct uplink *u, uint64_t patience_ns)
     wakeup_signal(u->config.wakeup);
     if (!uplink_is_drained(u))
         wakeup_wait(&u->ended, -1, patience_ns);
-    link_client_interrupt(u->config.link); /* a call that is still open has had its time */
+    secure_link_interrupt(u->config.link); /* a call that is still open has had its time */
     pthread_join(u->thread, NULL);
     u->started = false;
 }
@@ -609,8 +664,7 @@ void uplink_destroy(struct uplink *u)
     if (!u)
         return;
     wakeup_close(&u->ended);
-    channel_destroy(u->channel);
     strbuf_free(&u->body);
-    strbuf_free(&u->frame);
+    strbuf_free(&u->answer);
     free(u);
 }

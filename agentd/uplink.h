@@ -20,12 +20,13 @@
 #include "agentd/agent_plan.h"
 #include "agentd/spool.h"
 #include "agentd/agent_stats.h"
+#include "agentd/credentials.h"
+#include "agentd/secure_link.h"
 #include "agentd/wakeup.h"
 #include "common/addr.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/id.h"
-#include "common/link.h"
 #include "common/wire.h"
 
 #define UPLINK_CALL_TIMEOUT_NS (5 * CLOCK_NS_PER_S)
@@ -39,7 +40,8 @@ struct uplink_config {
     uint64_t sync_interval_ns;
     struct spool *spool;
     struct agent_stats *stats;
-    struct link_client *link;
+    struct secure_link *link;
+    struct credentials *credentials; /* by which the link is trusted: to be renewed; NULL: none */
     struct wakeup *wakeup; /* signalled by hints, spool, drain */
     /* What we are called and the address that the server sees (family NONE: not known); then the
      * new plan, which is then the callee's; then the port at which the server gives hints. */

@@ -32,6 +32,7 @@ struct server {
 struct fixture {
     struct server server;
     struct link_client link;
+    struct secure_link *secure_link;
     struct wakeup wakeup;
     struct spool *spool;
     struct agent_stats *stats;
@@ -183,7 +184,8 @@ static int set_up(void **state)
     assert_int_equal(agent_stats_create(&f->stats), PROBER_OK);
     config.spool = f->spool;
     config.stats = f->stats;
-    config.link = &f->link;
+    assert_int_equal(secure_link_create(&f->secure_link, &f->link), PROBER_OK);
+    config.link = f->secure_link;
     config.wakeup = &f->wakeup;
     config.context = f;
     assert_int_equal(uplink_create(&f->uplink, &config), PROBER_OK);
@@ -196,6 +198,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     uplink_destroy(f->uplink);
+    secure_link_destroy(f->secure_link);
     spool_destroy(f->spool);
     agent_stats_destroy(f->stats);
     wakeup_close(&f->wakeup);
