@@ -54,8 +54,8 @@ static enum prober_error view_cancelled(const struct json *answer, struct view_s
 static const struct question questions[] = {
     {"list", CLIENT_TASK_LIST, 0, "", NULL, "", "", "", task_view_list},
     {"show", CLIENT_TASK_SHOW, 1, "the task's id", NULL, "?output=0", "", "", task_view_show},
-    {"output", CLIENT_TASK_OUTPUT, 2, "the task's id and the agent's", NULL,
-     "/output/", "?stream=stdout", "?stream=stderr", NULL},
+    {"output", CLIENT_TASK_OUTPUT, 2, "the task's id and the agent's", NULL, "/output/",
+     "?stream=stdout", "?stream=stderr", NULL},
     {"cancel", CLIENT_TASK_CANCEL, 1, "the task's id", "DELETE", "", "", "", view_cancelled},
 };
 
@@ -75,7 +75,8 @@ static void print_output(const struct client_answer *answer)
     strbuf_free(&text);
 }
 
-static enum prober_error print_answer(const struct question *q, const struct client_options *options,
+static enum prober_error print_answer(const struct question *q,
+                                      const struct client_options *options,
                                       const struct client_answer *answer,
                                       struct prober_failure *why)
 {

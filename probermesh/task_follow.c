@@ -15,13 +15,13 @@
 
 #define ID_MAX 64
 #define PATH_ROOM 256
-#define ANSWER_NS (10 * CLOCK_NS_PER_S)     /* for what the server answers at once */
-#define NEWS_NS (20 * CLOCK_NS_PER_S)        /* that it may wait for news */
-#define PAUSE_MS 1000                       /* before it is asked again, after no news or trouble */
-#define TROUBLE_NS (60 * CLOCK_NS_PER_S)    /* after which it is given up */
+#define ANSWER_NS (10 * CLOCK_NS_PER_S)  /* for what the server answers at once */
+#define NEWS_NS (20 * CLOCK_NS_PER_S)    /* that it may wait for news */
+#define PAUSE_MS 1000                    /* before it is asked again, after no news or trouble */
+#define TROUBLE_NS (60 * CLOCK_NS_PER_S) /* after which it is given up */
 #define TOGETHER_NS (CLOCK_NS_PER_S * 7 / 10) /* results that come within it are shown together */
-#define GROUP 32                            /* agents whose outputs are in memory at a time */
-#define OUTPUT_JSON 65536                   /* bytes of each output in what -json prints */
+#define GROUP 32                              /* agents whose outputs are in memory at a time */
+#define OUTPUT_JSON 65536                     /* bytes of each output in what -json prints */
 #define CLEAR_LINE "\r\033[K"
 
 struct follow {

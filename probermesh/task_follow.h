@@ -1,9 +1,9 @@
 /*
  * task_follow - gives a task to a server and shows what comes of it.
  *
- * Purpose    Asks for news of the task until all agents have ended, prints each region's results when
- *            it is complete, and bears a server that is away for a while. An interrupt cancels the task,
- *            a second one leaves it as it is.
+ * Purpose    Asks for news of the task until all agents have ended, prints each region's results
+ *            when it is complete, and bears a server that is away for a while. An interrupt cancels
+ *            the task, a second one leaves it as it is.
  * Threads    main() only; it takes SIGINT and SIGTERM over.
  */
 #ifndef PROBERMESH_TASK_FOLLOW_H

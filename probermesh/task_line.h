@@ -1,8 +1,8 @@
 /*
  * task_line - words as the one line that an agent reads.
  *
- * Purpose    Words that a shell took apart are put together again so that the agent (docs/tasks.md),
- *            and a shell of the policy `shell`, find the same words in the line.
+ * Purpose    Words that a shell took apart are put together again so that the agent
+ *            (docs/tasks.md), and a shell of the policy `shell`, find the same words in the line.
  * Threads    Pure function; any thread.
  */
 #ifndef PROBERMESH_TASK_LINE_H

@@ -413,8 +413,8 @@ void task_view_panels(const struct task_panel *panels, size_t count, struct view
         struct strbuf text = STRBUF_INIT;
 
         put_panel(&text, &panels[made], true);
-        blocks[made] = (struct block){.text = strbuf_take(&text, NULL),
-                                      .colour = colour_of(panels[made].row)};
+        blocks[made] =
+            (struct block){.text = strbuf_take(&text, NULL), .colour = colour_of(panels[made].row)};
         if (!blocks[made].text)
             break;
         measure(&blocks[made]);

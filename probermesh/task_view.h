@@ -1,8 +1,8 @@
 /*
  * task_view - tasks and what came of them, for people.
  *
- * Purpose    Answers of /api/v1/tasks as tables and lines, and outputs of agents in panels: side by side
- *            where the terminal is wide enough, else one after the other.
+ * Purpose    Answers of /api/v1/tasks as tables and lines, and outputs of agents in panels: side by
+ *            side where the terminal is wide enough, else one after the other.
  * Threads    One thread at a time.
  * Ownership  Rows are borrowed JSON; panels borrow all texts.
  */
@@ -38,8 +38,8 @@ enum task_verdict task_view_verdict(const struct json *task);
 /* False: more is to come of this agent. */
 bool task_view_has_ended(const struct json *row);
 
-/* Appends bytes[len] so that no byte of them commands a terminal, in lines without tabs, the last one
- * ended too. */
+/* Appends bytes[len] so that no byte of them commands a terminal, in lines without tabs, the
+ * last one ended too. */
 void task_view_harmless(struct strbuf *out, const char *bytes, size_t len);
 
 /* What one agent wrote. */

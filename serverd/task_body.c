@@ -69,8 +69,8 @@ static enum prober_error cross_string(struct surface *s, struct prober_failure *
     while (s->at < s->len && s->text[s->at] != '"') {
         bool escapes = s->text[s->at] == '\\' && s->at + 1 < s->len;
 
-        has_nul = has_nul || (escapes && s->len - s->at >= 6 &&
-                              memcmp(s->text + s->at, "\\u0000", 6) == 0);
+        has_nul = has_nul ||
+                  (escapes && s->len - s->at >= 6 && memcmp(s->text + s->at, "\\u0000", 6) == 0);
         s->at += escapes ? 2 : 1;
     }
     s->string = s->text + from;
@@ -163,8 +163,8 @@ static enum prober_error check_line(const char *text, struct prober_failure *why
                            TASK_BODY_LINE_MAX);
     for (const char *c = text; *c; c++)
         if (((unsigned char)*c < 0x20 && *c != '\t' && *c != '\n') || *c == 0x7f)
-            return prober_fail(why, PROBER_ERR_SYNTAX,
-                               "\"cmd\": has a control character (0x%02x)", (unsigned char)*c);
+            return prober_fail(why, PROBER_ERR_SYNTAX, "\"cmd\": has a control character (0x%02x)",
+                               (unsigned char)*c);
     return PROBER_OK;
 }
 
@@ -197,7 +197,8 @@ static enum prober_error read_member(struct task_body *body, const struct json *
     }
     if (strcmp(name, key_timeout) != 0)
         return fail_of(name, strlen(name),
-                       "is not known here: there are \"region\", \"expr\", \"cmd\", \"timeout\"", why);
+                       "is not known here: there are \"region\", \"expr\", \"cmd\", \"timeout\"",
+                       why);
     return read_timeout(body, text ? text : "", why);
 }
 

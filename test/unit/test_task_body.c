@@ -121,9 +121,10 @@ static void what_is_wrong_is_told_by_its_key(void **state)
 
 static void what_is_no_object_is_refused(void **state)
 {
-    static const char *const texts[] = {"",     " ",    "[]",        "\"region\"", "null",
-                                        "{",    "}",    "{\"region", "{,}",        "{\"a\":\"b\",,}",
-                                        "[1,]", "{}{}", "{} ,",      ",",          "{\"cmd\":\"x\\"};
+    static const char *const texts[] = {
+        "",     " ",    "[]",        "\"region\"", "null",
+        "{",    "}",    "{\"region", "{,}",        "{\"a\":\"b\",,}",
+        "[1,]", "{}{}", "{} ,",      ",",          "{\"cmd\":\"x\\"};
     (void)state;
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)

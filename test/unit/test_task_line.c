@@ -18,8 +18,8 @@ static char *line_of(const char *const *words, size_t count)
 
 static void plain_words_stay_as_they_are(void **state)
 {
-    static const char *const words[] = {"mtr", "-r", "-c", "20", "-i0.1", "fe80::1%eth0",
-                                        "+noall", "@192.0.2.1", "--count=3"};
+    static const char *const words[] = {"mtr",          "-r",     "-c",         "20",       "-i0.1",
+                                        "fe80::1%eth0", "+noall", "@192.0.2.1", "--count=3"};
     char *line = line_of(words, ARRAY_LEN(words));
     (void)state;
 
@@ -29,9 +29,27 @@ static void plain_words_stay_as_they_are(void **state)
 
 static void the_agent_reads_the_same_words(void **state)
 {
-    static const char *const words[] = {
-        "ss", "-tn", "state established", "( dport = :22 )", "", "it's", "''", "\"", "a'b\"c'd",
-        "$HOME", "`id`", "a;b|c&d", "*", "~", "#", "\\", "!", "{a,b}", "a\tb", "-", "--"};
+    static const char *const words[] = {"ss",
+                                        "-tn",
+                                        "state established",
+                                        "( dport = :22 )",
+                                        "",
+                                        "it's",
+                                        "''",
+                                        "\"",
+                                        "a'b\"c'd",
+                                        "$HOME",
+                                        "`id`",
+                                        "a;b|c&d",
+                                        "*",
+                                        "~",
+                                        "#",
+                                        "\\",
+                                        "!",
+                                        "{a,b}",
+                                        "a\tb",
+                                        "-",
+                                        "--"};
     static struct task_words read_back;
     char *line = line_of(words, ARRAY_LEN(words));
     struct prober_failure why = {.text = ""};

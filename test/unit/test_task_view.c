@@ -30,10 +30,11 @@ static const struct json *given_json(const char *text)
     return given;
 }
 
-#define EXITED(code)                                                                              \
-    "{\"region\":\"a\",\"state\":\"done\",\"ended\":true,\"exit_code\":" #code ",\"duration\":2.31}"
-#define REFUSED                                                                                   \
-    "{\"region\":\"b\",\"state\":\"refused\",\"ended\":true,\"exit_code\":null,\"text\":\"no "    \
+#define EXITED(code)                                                                               \
+    "{\"region\":\"a\",\"state\":\"done\",\"ended\":true,\"exit_code\":" #code ",\"duration\":2."  \
+                                                                               "31}"
+#define REFUSED                                                                                    \
+    "{\"region\":\"b\",\"state\":\"refused\",\"ended\":true,\"exit_code\":null,\"text\":\"no "     \
     "such\\u001b[2J command\"}"
 #define RUNNING "{\"region\":\"c\",\"state\":\"running\",\"ended\":false}"
 
@@ -61,11 +62,10 @@ static void outcomes_are_told_in_a_line(void **state)
 static void the_verdict_is_that_of_the_worst_agent(void **state)
 {
     (void)state;
-    assert_int_equal(
-        task_view_verdict(given_json("{\"agents\":[" EXITED(0) "," EXITED(0) "]}")), TASK_ALL_WELL);
-    assert_int_equal(
-        task_view_verdict(given_json("{\"agents\":[" EXITED(1) "," EXITED(0) "]}")),
-        TASK_SOME_FAILED);
+    assert_int_equal(task_view_verdict(given_json("{\"agents\":[" EXITED(0) "," EXITED(0) "]}")),
+                     TASK_ALL_WELL);
+    assert_int_equal(task_view_verdict(given_json("{\"agents\":[" EXITED(1) "," EXITED(0) "]}")),
+                     TASK_SOME_FAILED);
     assert_int_equal(task_view_verdict(given_json("{\"agents\":[" EXITED(1) "," REFUSED "]}")),
                      TASK_SOME_NOT_RUN);
 }
@@ -75,7 +75,7 @@ static void progress_is_counted_by_state(void **state)
     (void)state;
     task_view_progress(given_json("{\"counts\":{\"running\":1,\"queued\":2,\"done\":1,\"sent\":0},"
                                   "\"agents\":[" EXITED(0) "," RUNNING "," RUNNING "," RUNNING
-                                  "]}"),
+                                                           "]}"),
                        &out);
     assert_string_equal(out.bytes, "1 of 4 have ended (1 running, 2 queued)");
     strbuf_clear(&out);
@@ -92,9 +92,9 @@ static void tasks_are_listed(void **state)
                                   "\"=~\",\"region\":\"欧洲-.*\",\"cmd\":\"mtr\\nx\"}]}"),
                        plain, &out, &why),
         PROBER_OK);
-    assert_string_equal(
-        out.bytes, "ID  MADE                  WHO        ENDED   REGION      COMMAND\n"
-                   "t1  2023-11-14 22:13:20Z  token:ops  2 of 3  =~ 欧洲-.*  mtr?x\n");
+    assert_string_equal(out.bytes,
+                        "ID  MADE                  WHO        ENDED   REGION      COMMAND\n"
+                        "t1  2023-11-14 22:13:20Z  token:ops  2 of 3  =~ 欧洲-.*  mtr?x\n");
     strbuf_clear(&out);
     assert_int_equal(task_view_list(given_json("{\"tasks\":[]}"), plain, &out, &why), PROBER_OK);
     assert_string_equal(out.bytes, "no tasks\n");
@@ -104,10 +104,11 @@ static void tasks_are_listed(void **state)
 static void a_task_is_shown_agent_by_agent(void **state)
 {
     (void)state;
-    assert_int_equal(task_view_show(given_json("{\"cmd\":\"ping x\",\"who\":\"uid:0\",\"agents\":["
-                                               EXITED(0) "," REFUSED "]}"),
-                                    plain, &out, &why),
-                     PROBER_OK);
+    assert_int_equal(
+        task_view_show(given_json("{\"cmd\":\"ping x\",\"who\":\"uid:0\",\"agents\":[" EXITED(
+                           0) "," REFUSED "]}"),
+                       plain, &out, &why),
+        PROBER_OK);
     assert_non_null(strstr(out.bytes, "command  ping x\nby       uid:0\n"
                                       "agents   2 of 2 have ended\n\nREGION  "));
     assert_non_null(strstr(out.bytes, "refused"));
@@ -115,9 +116,9 @@ static void a_task_is_shown_agent_by_agent(void **state)
     assert_int_equal(task_view_show(given_json("[]"), plain, &out, &why), PROBER_ERR_PROTOCOL);
 }
 
-#define PANEL(row_, out_, err_)                                                                   \
-    {                                                                                             \
-        .row = row_, .out = out_, .out_len = strlen(out_), .err = err_, .err_len = strlen(err_)   \
+#define PANEL(row_, out_, err_)                                                                    \
+    {                                                                                              \
+        .row = row_, .out = out_, .out_len = strlen(out_), .err = err_, .err_len = strlen(err_)    \
     }
 
 static void panels_follow_one_another_where_there_is_no_terminal(void **state)
@@ -134,8 +135,7 @@ static void panels_follow_one_another_where_there_is_no_terminal(void **state)
 
 static void panels_stand_side_by_side_where_they_fit(void **state)
 {
-    const struct json *rows =
-        given_json("[" EXITED(0) "," EXITED(1) "," RUNNING "]");
+    const struct json *rows = given_json("[" EXITED(0) "," EXITED(1) "," RUNNING "]");
     const struct task_panel panels[] = {PANEL(json_at(rows, 0), "华\n", ""),
                                         PANEL(json_at(rows, 1), "1\n2\n", ""),
                                         PANEL(json_at(rows, 2), "a line as long as this", "")};
