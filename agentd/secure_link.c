@@ -116,8 +116,6 @@ static enum prober_error shake_hands(struct secure_link *l, const struct secure_
         err = prober_fail(why, PROBER_ERR_PROTOCOL, "the handshake ended too early");
     if (err) {
         l->counts.failed++;
-        /* Whatever was wrong with it, the next one begins from nothing. */
-        channel_client_forget(l->client);
         end_session(l);
         return err;
     }

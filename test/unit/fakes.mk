@@ -36,3 +36,4 @@ fakes_test_probe_trace_run := fake_trace_socket dns_server
 fakes_test_task_worker := http_server
 fakes_test_enrolment := fake_reply fake_clock fake_log
 fakes_test_local_desk := fake_reply fake_clock fake_log
+fakes_test_secure_link := fake_tls_link
