@@ -12,7 +12,7 @@
 #include "serverd/control.h"
 #include "serverd/gate.h"
 #include "serverd/ingest.h"
-#include "serverd/membership.h"
+#include "serverd/admission.h"
 #include "serverd/plan_limits.h"
 #include "serverd/reload.h"
 #include "serverd/rpc.h"
@@ -32,7 +32,7 @@ struct server {
     struct prober_id boot;
     struct store *store;
     struct trust *trust; /* NULL: plain links alone */
-    struct membership *membership;
+    struct admission *admission;
     struct directory_board *board;
     struct ingest *ingest;
     struct target_lists *lists;
@@ -159,7 +159,7 @@ static void write_metrics(void *context, struct metrics_writer *w)
     struct server *server = context;
 
     rpc_write_metrics(server->rpc, w);
-    membership_write_metrics(server->membership, w);
+    admission_write_metrics(server->admission, w);
     target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
     pthread_mutex_lock(&server->web_lock);
@@ -209,9 +209,9 @@ static enum prober_error start_trust(struct server *s, struct problems *problems
     return add_failure(problems, err, &why);
 }
 
-static enum prober_error start_membership(struct server *s, struct problems *problems)
+static enum prober_error start_admission(struct server *s, struct problems *problems)
 {
-    struct membership_config config = {
+    struct admission_config config = {
         .state_dir = s->settings->state_dir, .store_works = s->audit != NULL, .server_boot = s->boot};
     struct prober_failure why = {PROBER_OK, ""};
 
@@ -222,13 +222,13 @@ static enum prober_error start_membership(struct server *s, struct problems *pro
         memcpy(config.ca_fingerprint, authority_ca_identity(authority)->fingerprint,
                sizeof(config.ca_fingerprint));
     }
-    return add_failure(problems, membership_create(&s->membership, &config, &why), &why);
+    return add_failure(problems, admission_create(&s->admission, &config, &why), &why);
 }
 
 /* Without it commands do not work; agents are served all the same. */
 static enum prober_error start_commands(struct server *s, struct problems *problems)
 {
-    const struct membership_socket at = {
+    const struct admission_socket at = {
         .audit = s->audit,
         .board = s->board,
         .listen = s->settings->rpc_listen,
@@ -237,7 +237,7 @@ static enum prober_error start_commands(struct server *s, struct problems *probl
         .context = s,
     };
     struct prober_failure why = {PROBER_OK, ""};
-    enum prober_error err = membership_listen(s->membership, &at, &why);
+    enum prober_error err = admission_listen(s->admission, &at, &why);
 
     if (err && err != PROBER_ERR_IN_USE) {
         log_error("'serverd join-token' and 'serverd agents' do not work", LOG_S("why", why.text));
@@ -273,10 +273,10 @@ static enum prober_error open_rpc(struct server *s, struct control_change *chang
         .hint_listen = s->settings->hint_listen,
         .tls = s->trust ? trust_server(s->trust) : NULL,
         .ingest = s->ingest,
-        .enrolment = membership_enrolment(s->membership),
+        .enrolment = admission_enrolment(s->admission),
         .control =
             {
-                .revocations = membership_revocations(s->membership),
+                .revocations = admission_revocations(s->admission),
                 .server_id = store_server_id(s->store),
                 .server_boot = s->boot,
                 .heartbeat_ns = serverd_heartbeat_ns(s->settings),
@@ -441,7 +441,7 @@ enum prober_error server_start(struct server **out, const struct server_config *
     if (!err)
         err = start_trust(s, problems);
     if (!err)
-        err = start_membership(s, problems);
+        err = start_admission(s, problems);
     if (!err)
         err = start_ingest(s, problems);
     if (!err)
@@ -532,13 +532,13 @@ void server_stop(struct server *server)
     pthread_mutex_unlock(&server->web_lock);
     target_lists_stop(server->lists);
     rpc_stop(server->rpc); /* first: closing the web may take seconds */
-    membership_stop(server->membership);
+    admission_stop(server->admission);
     close_webs(webs);
     reload_destroy(server->reload);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
-    membership_destroy(server->membership);
+    admission_destroy(server->admission);
     target_lists_destroy(server->lists);
     trust_close(server->trust);
     gate_destroy(server->gate);

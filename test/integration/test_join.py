@@ -1,10 +1,12 @@
 """Agents join, renew, and are thrown out: the server's side, and the commands that an operator gives."""
+import base64
 import json
 import os
 import signal
 import socket
 import sqlite3
 import stat
+import struct
 import time
 
 import pytest
@@ -206,7 +208,7 @@ def test_the_socket_of_a_killed_server_is_replaced(mesh):
     assert not os.path.exists(mesh._state("server") + "/server.sock")
 
 
-def test_changes_by_commands_are_on_record(mesh):
+def test_commands_are_on_record_and_what_is_none_harms_nothing(mesh):
     word = mesh.token("-region", "a", "-uses", "2")
     assert mesh.command("join-token", "-uses", "0").returncode == 2
     assert mesh.command("agents", "unrevoke", "ab" * 16).returncode == 1
@@ -216,10 +218,6 @@ def test_changes_by_commands_are_on_record(mesh):
     assert [(r["who"], r["target"], r["status"]) for r in rows] == \
         [("uid:0", "agents unrevoke", 404), ("uid:0", "join-token make", 200)]
     assert word not in text
-
-
-def test_what_is_no_request_harms_nothing(mesh):
-    """What any program of root's might write there."""
     directory = os.open(mesh._state("server"), os.O_PATH)
     for text in (b"\n", b"GET / HTTP/1.1\r\n\r\n", b"{}\n", b"\0" * 100 + b"\n", b"x" * 10000,
                  b'{"command":"join-token make","region":"' + b"r" * 3000 + b'"}\n'):
@@ -230,3 +228,70 @@ def test_what_is_no_request_harms_nothing(mesh):
             assert "error" in json.loads(sock.makefile().readline()), text[:20]
     os.close(directory)
     mesh.token()
+
+
+# ---- with real agents ----
+
+def joined_agents(mesh, region):
+    return [i for i, a in mesh.listed().items() if a["region"] == region and "joined_s" in a]
+
+
+@pytest.mark.address
+@pytest.mark.thread
+def test_two_commands_join_an_agent_which_then_needs_no_token(mesh):
+    host, other = mesh.add_agents("eu", 2)
+    word = mesh.token("-region", "eu")
+    agent = mesh.start_agent(host, "-agent.join", word)
+    wait_until(lambda: [a for a in mesh.listed().values() if a["alive"]], 20, "the agent is there")
+    one, = joined_agents(mesh, "eu")
+    agent.stop()
+    mesh.start_agent(host)
+    wait_until(lambda: "says hello" in mesh.server.log().split(one)[-1] or
+               mesh.server.log().count("says hello") > 1, 20, "it is there again")
+    assert joined_agents(mesh, "eu") == [one]
+    second = mesh.start_agent(other, "-agent.join", word)
+    assert second.wait(20) == 1
+    assert "used already" in second.log() and word not in second.log()
+    mesh.done("agents", "revoke", one)
+    began = time.monotonic()
+    wait_until(lambda: mesh.get("/api/v1/agents")[2].count(one) == 0, 5, "it is out")
+    assert time.monotonic() - began < 2
+    assert word not in mesh.server.log()
+
+
+def word_of(secret, fingerprint):
+    """A token as the server would write it."""
+    raw = secret + fingerprint
+    raw += struct.pack(">I", wirelib.crc32c(raw))
+    return "pmj1" + base64.b32encode(raw).decode().lower().rstrip("=")
+
+
+def test_a_token_that_is_no_good_ends_an_agent_with_the_reason(mesh):
+    hosts = mesh.add_agents("eu", 4)
+    good = Token(mesh.token("-region", "eu"))
+    agents = {
+        "another region": mesh.start_agent(hosts[0], "-agent.join", mesh.token("-region", "us")),
+        "not known": mesh.start_agent(hosts[1], "-agent.join",
+                                      word_of(os.urandom(16), good.fingerprint)),
+        "authority": mesh.start_agent(hosts[2], "-agent.join",
+                                      word_of(good.secret, trustlib.Authority().fingerprint())),
+        "mistyped": mesh.start_agent(hosts[3], "-agent.join",
+                                     word_of(good.secret, good.fingerprint)[:-3] + "aaa"),
+    }
+    ended = {reason: agent.wait(20) for reason, agent in agents.items()}
+    assert {r: (ended[r], a.log()) for r, a in agents.items()
+            if ended[r] not in (1, 2) or r not in a.log()} == {}
+    assert mesh.spends() == 0 and mesh.listed() == {}
+
+
+def test_an_agent_whose_server_is_killed_as_it_joins_becomes_one_agent(mesh):
+    host, = mesh.add_agents("eu")
+    word = mesh.token()
+    agent = mesh.start_agent(host, "-agent.join", word)
+    wait_until(lambda: mesh.spends() == 1, 20, "the use is spent", pause=0.0005)
+    mesh.server.kill()
+    mesh.start_server()
+    wait_until(mesh.is_ready, 20, "the server is ready again")
+    wait_until(lambda: [a for a in mesh.listed().values() if a["alive"]], 30, "the agent is there")
+    assert agent.alive() and mesh.spends() == 1
+    assert len(joined_agents(mesh, "eu")) == 1

@@ -1,13 +1,13 @@
 /*
- * membership - what a server needs to take agents in and to throw them out, put together.
+ * admission - what a server needs to take agents in and to throw them out, put together.
  *
  * Purpose    Makes the store of trust, the revocations, the enrolment and the socket for commands, in
  *            this order, and undoes them.
- * Threads    main() only, but membership_write_metrics.
+ * Threads    main() only, but admission_write_metrics.
  * Ownership  Owns what it makes. Borrows what it is given.
  */
-#ifndef SERVERD_MEMBERSHIP_H
-#define SERVERD_MEMBERSHIP_H
+#ifndef SERVERD_ADMISSION_H
+#define SERVERD_ADMISSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,9 +20,9 @@
 #include "serverd/revocations.h"
 #include "serverd/store_audit.h"
 
-struct membership;
+struct admission;
 
-struct membership_config {
+struct admission_config {
     const char *state_dir;
     bool store_works; /* false: nobody can join, and who is revoked is not known */
     struct pki_ca *ca; /* NULL: nobody can join */
@@ -31,12 +31,12 @@ struct membership_config {
 };
 
 /* Loads what is kept. Errors: PROBER_ERR_IO, _RANGE, _FULL, _NOMEM with a sentence in *why. */
-enum prober_error membership_create(struct membership **out, const struct membership_config *config,
+enum prober_error admission_create(struct admission **out, const struct admission_config *config,
                                  struct prober_failure *why);
-struct revocations *membership_revocations(const struct membership *j);
-struct enrolment *membership_enrolment(const struct membership *j);
+struct revocations *admission_revocations(const struct admission *j);
+struct enrolment *admission_enrolment(const struct admission *j);
 
-struct membership_socket {
+struct admission_socket {
     struct store_audit *audit; /* NULL: there is none */
     struct directory_board *board;
     const char *listen; /* where agents call, as it was configured */
@@ -45,12 +45,12 @@ struct membership_socket {
     void *context;
 };
 /* Has commands served from now on. Errors: as local_server_open. */
-enum prober_error membership_listen(struct membership *j, const struct membership_socket *socket,
+enum prober_error admission_listen(struct admission *j, const struct admission_socket *socket,
                                  struct prober_failure *why);
 /* Any thread. */
-void membership_write_metrics(const struct membership *j, struct metrics_writer *w);
+void admission_write_metrics(const struct admission *j, struct metrics_writer *w);
 /* Serves no command any more, and answers the agents that wait. NULL is fine for both. */
-void membership_stop(struct membership *j);
-void membership_destroy(struct membership *j);
+void admission_stop(struct admission *j);
+void admission_destroy(struct admission *j);
 
 #endif

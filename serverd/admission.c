@@ -1,4 +1,4 @@
-#include "serverd/membership.h"
+#include "serverd/admission.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 
 #define COMMAND_NS (5 * CLOCK_NS_PER_S)
 
-struct membership {
-    struct membership_config config;
+struct admission {
+    struct admission_config config;
     struct store_trust *store; /* NULL: it does not work */
     struct revocations *revocations;
     struct enrolment *enrolment;
@@ -45,7 +45,7 @@ static enum prober_error forget_none(void *context, const struct prober_id *agen
 
 /* ---- life ---- */
 
-static enum prober_error load_revocations(struct membership *j, struct prober_failure *why)
+static enum prober_error load_revocations(struct admission *j, struct prober_failure *why)
 {
     struct revocation_store kept = {.save = keep_none, .forget = forget_none};
     enum prober_error err;
@@ -60,11 +60,11 @@ static enum prober_error load_revocations(struct membership *j, struct prober_fa
     return j->store ? store_trust_load_revocations(j->store, j->revocations, why) : PROBER_OK;
 }
 
-enum prober_error membership_create(struct membership **out, const struct membership_config *config,
+enum prober_error admission_create(struct admission **out, const struct admission_config *config,
                                  struct prober_failure *why)
 {
     struct enrolment_config enrolment = {.ca = config->ca, .server_boot = config->server_boot};
-    struct membership *j = calloc(1, sizeof(*j));
+    struct admission *j = calloc(1, sizeof(*j));
     enum prober_error err = PROBER_OK;
 
     if (!j)
@@ -85,21 +85,21 @@ enum prober_error membership_create(struct membership **out, const struct member
     *out = j;
     j = NULL;
 out:
-    membership_destroy(j);
+    admission_destroy(j);
     return err;
 }
 
-struct revocations *membership_revocations(const struct membership *j)
+struct revocations *admission_revocations(const struct admission *j)
 {
     return j->revocations;
 }
 
-struct enrolment *membership_enrolment(const struct membership *j)
+struct enrolment *admission_enrolment(const struct admission *j)
 {
     return j->enrolment;
 }
 
-enum prober_error membership_listen(struct membership *j, const struct membership_socket *socket,
+enum prober_error admission_listen(struct admission *j, const struct admission_socket *socket,
                                  struct prober_failure *why)
 {
     const struct local_server_config config = {.dir = j->config.state_dir,
@@ -119,12 +119,12 @@ enum prober_error membership_listen(struct membership *j, const struct membershi
     return local_server_open(&j->local, &config, why);
 }
 
-void membership_write_metrics(const struct membership *j, struct metrics_writer *w)
+void admission_write_metrics(const struct admission *j, struct metrics_writer *w)
 {
     enrolment_write_metrics(j->enrolment, w);
 }
 
-void membership_stop(struct membership *j)
+void admission_stop(struct admission *j)
 {
     if (!j)
         return;
@@ -133,11 +133,11 @@ void membership_stop(struct membership *j)
     enrolment_stop(j->enrolment);
 }
 
-void membership_destroy(struct membership *j)
+void admission_destroy(struct admission *j)
 {
     if (!j)
         return;
-    membership_stop(j);
+    admission_stop(j);
     enrolment_destroy(j->enrolment);
     revocations_destroy(j->revocations);
     store_trust_close(j->store);

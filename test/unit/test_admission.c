@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "serverd/membership.h"
+#include "serverd/admission.h"
 #include "serverd/local_socket.h"
 #include "serverd/store.h"
 #include "test/unit/given_pki.h"
@@ -17,7 +17,7 @@ static struct {
     struct store *store;
     struct store_audit *audit;
     struct directory_board *board;
-    struct membership *membership;
+    struct admission *admission;
     struct prober_failure why;
     struct strbuf answer;
     unsigned woken;
@@ -29,19 +29,19 @@ static void wake(void *context)
     world.woken++;
 }
 
-static void open_membership(bool store_works)
+static void open_admission(bool store_works)
 {
-    struct membership_config config = {
+    struct admission_config config = {
         .state_dir = world.dir, .store_works = store_works, .ca = pki.ca};
-    const struct membership_socket at = {.audit = store_works ? world.audit : NULL,
+    const struct admission_socket at = {.audit = store_works ? world.audit : NULL,
                                       .board = world.board,
                                       .listen = "localhost:6000",
                                       .port = 6000,
                                       .wake = wake};
 
     memcpy(config.ca_fingerprint, pki_ca_identity(pki.ca)->fingerprint, DIGEST_SHA256_LEN);
-    assert_int_equal(membership_create(&world.membership, &config, &world.why), PROBER_OK);
-    assert_int_equal(membership_listen(world.membership, &at, &world.why), PROBER_OK);
+    assert_int_equal(admission_create(&world.admission, &config, &world.why), PROBER_OK);
+    assert_int_equal(admission_listen(world.admission, &at, &world.why), PROBER_OK);
 }
 
 static int begin_all(void **state)
@@ -62,7 +62,7 @@ static int begin(void **state)
 {
     (void)state;
     memset(&world, 0, sizeof(world));
-    snprintf(world.dir, sizeof(world.dir), "/tmp/test_membership.XXXXXX");
+    snprintf(world.dir, sizeof(world.dir), "/tmp/test_admission.XXXXXX");
     if (!mkdtemp(world.dir) || store_open(&world.store, world.dir, &world.why) || world.why.code ||
         store_audit_open(&world.audit, world.dir, &world.why))
         return -1;
@@ -74,7 +74,7 @@ static int end(void **state)
     char command[128];
 
     (void)state;
-    membership_destroy(world.membership);
+    admission_destroy(world.admission);
     store_audit_close(world.audit);
     store_close(world.store);
     directory_board_destroy(world.board);
@@ -97,29 +97,29 @@ static const char *ask(const char *line)
 static void commands_make_tokens_and_revoke_agents(void **state)
 {
     (void)state;
-    open_membership(true);
+    open_admission(true);
     assert_non_null(strstr(ask("{\"command\":\"join-token make\"}"), "\"token\":\"pmj1"));
     assert_non_null(strstr(ask(REVOKE), "\"known\":false"));
     assert_int_equal(world.woken, 1);
-    assert_int_equal(revocations_count(membership_revocations(world.membership)), 1);
+    assert_int_equal(revocations_count(admission_revocations(world.admission)), 1);
 }
 
 static void what_was_changed_is_there_after_a_restart(void **state)
 {
     (void)state;
-    open_membership(true);
+    open_admission(true);
     ask("{\"command\":\"join-token make\",\"region\":\"eu\"}");
     ask(REVOKE);
-    membership_destroy(world.membership);
-    open_membership(true);
+    admission_destroy(world.admission);
+    open_admission(true);
     assert_non_null(strstr(ask("{\"command\":\"join-token list\"}"), "\"region\":\"eu\""));
-    assert_int_equal(revocations_count(membership_revocations(world.membership)), 1);
+    assert_int_equal(revocations_count(admission_revocations(world.admission)), 1);
 }
 
 static void without_a_store_commands_are_told_so(void **state)
 {
     (void)state;
-    open_membership(false);
+    open_admission(false);
     assert_non_null(strstr(ask("{\"command\":\"join-token make\"}"), "store does not work"));
     assert_non_null(strstr(ask(REVOKE), "store does not work"));
     assert_non_null(strstr(ask("{\"command\":\"agents list\"}"), "\"agents\":[]"));
@@ -128,12 +128,12 @@ static void without_a_store_commands_are_told_so(void **state)
 static void once_stopped_nobody_answers(void **state)
 {
     (void)state;
-    open_membership(true);
-    membership_stop(world.membership);
+    open_admission(true);
+    admission_stop(world.admission);
     assert_int_equal(local_socket_ask(world.dir, "{}", 2, CLOCK_NS_PER_S, &world.answer,
                                       &world.why),
                      PROBER_ERR_NOT_FOUND);
-    assert_non_null(membership_enrolment(world.membership));
+    assert_non_null(admission_enrolment(world.admission));
 }
 
 int main(void)
