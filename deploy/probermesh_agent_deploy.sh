@@ -9,6 +9,8 @@
 # Environment:
 #   NETWORK_TYPE   public (default) or intranet: which address the others ping this host at
 #   INTERVAL       the probe interval (default 15s)
+#   JOIN           a file with a token of `serverd join-token`, or - for standard input: the agent joins, and
+#                  its link is encrypted and known at both ends
 #   AGENTD         the agentd program to install (default: beside this script, in build/bin, or PATH)
 #
 # Under systemd it enables probermesh-agent.service; where systemd does not run and supervisor is
@@ -16,7 +18,7 @@
 set -eu
 
 fail() { echo "probermesh_agent_deploy: $*" >&2; exit 1; }
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
 -h | --help) usage; exit 0 ;;
@@ -28,6 +30,7 @@ region=$1
 server=${2:-${PROBERMESH_SERVER:-localhost:6000}}
 network=${NETWORK_TYPE:-public}
 interval=${INTERVAL:-15s}
+join=${JOIN:-}
 root=${DESTDIR:-}
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -35,6 +38,13 @@ case $region in *[[:cntrl:]\"\\%]* | '') fail "region '$region': no quotes, back
 case $server in *[!A-Za-z0-9._:\[\]-]* | '') fail "server '$server': expected host:port" ;; *:[0-9]*) ;; *) server=$server:6000 ;; esac
 case $network in public | intranet) ;; *) fail "NETWORK_TYPE '$network': expected public or intranet" ;; esac
 case $interval in *[!0-9a-z.]* | '') fail "INTERVAL '$interval': expected a duration such as 15s" ;; esac
+token=
+if [ -n "$join" ]; then
+    if [ "$join" = - ]; then join=/dev/stdin; fi
+    token=$(tr -d ' \t\r\n' <"$join") || fail "JOIN: cannot read '$join'"
+    case $token in pmj1*) ;; *) fail "JOIN: that is no token of serverd join-token" ;; esac
+    case $token in *[!A-Za-z0-9]*) fail "JOIN: that is no token of serverd join-token" ;; esac
+fi
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root (it installs a program and a service)"
 
 agentd=${AGENTD:-}
@@ -59,6 +69,10 @@ agent.rpc.report.addr: "$server"
 agent.icmp.network-type: $network
 agent.probe.interval: $interval
 EOF
+# The service manager reads it as root, before the agent has its own user.
+if [ -n "$token" ]; then
+    (umask 077 && echo "PROBERMESH_AGENT_JOIN=$token" | put /etc/probermesh/join.env 0600)
+fi
 "$root/usr/local/bin/agentd" check-config -config "$root/etc/probermesh/agentd.yaml" ||
     fail "the settings above are not accepted: see the message"
 
@@ -85,6 +99,10 @@ startretries=5
 user=root
 redirect_stderr=true
 EOF
+    if [ -n "$token" ]; then # supervisor runs the agent as root, and reads no files of variables
+        (umask 077 && echo "$token" | put /etc/probermesh/join-token 0600)
+        sed -i 's|^command=.*|& -agent.join @/etc/probermesh/join-token|' "$directory/probermesh.$suffix"
+    fi
     mkdir -p -m 0755 /var/lib/probermesh
     supervisorctl reread
     supervisorctl update

@@ -173,6 +173,18 @@ def test_the_deploy_script_installs_an_agent_with_its_region_and_server(build, t
     assert os.access(tmp_path / "usr/local/bin/agentd", os.X_OK)
 
 
+def test_the_deploy_script_keeps_the_token_to_join_with_where_only_root_reads_it(build, tmp_path):
+    token = "pmj1" + "a" * 84
+    (tmp_path / "token").write_text(token + "\n", encoding="utf-8")
+    done = deploy(build, tmp_path, "eu", "192.0.2.1", JOIN=str(tmp_path / "token"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = tmp_path / "etc/probermesh/join.env"
+    assert kept.read_text(encoding="utf-8") == f"PROBERMESH_AGENT_JOIN={token}\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert token not in done.stdout + done.stderr
+    assert token not in (tmp_path / "etc/probermesh/agentd.yaml").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("arguments, environment, part", [
     ([], {}, "REGION"),
     (["a", "b", "c"], {}, "REGION"),
@@ -181,6 +193,8 @@ def test_the_deploy_script_installs_an_agent_with_its_region_and_server(build, t
     (["r"], {"NETWORK_TYPE": "netowrk"}, "public or intranet"),
     (["r"], {"INTERVAL": "1 minute"}, "duration"),
     (["r"], {"AGENTD": "/nonexistent"}, "no agentd program"),
+    (["r"], {"JOIN": "/nonexistent"}, "cannot read"),
+    (["r"], {"JOIN": "/dev/null"}, "no token"),
 ])
 def test_the_deploy_script_refuses_what_it_cannot_use_and_writes_nothing(build, tmp_path, arguments,
                                                                          environment, part):
