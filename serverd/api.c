@@ -51,7 +51,7 @@ static struct json *agent_json(const struct directory_agent *a, uint64_t now_rea
     json_add_string(object, "version", a->version);
     json_add_string(object, "os", a->os);
     json_add_string(object, "architecture", a->architecture);
-    json_add_string(object, "trust", "plain");
+    json_add_string(object, "trust", a->trusted ? "joined" : "plain");
     json_add_double(object, "probe_interval", seconds((double)a->probe_interval_ns));
     json_add_double(object, "first_seen", seconds((double)a->first_seen_real_ns));
     json_add_double(object, "last_seen", seconds((double)a->last_seen_real_ns));

@@ -25,6 +25,7 @@ struct control {
     struct control_stats stats;
     struct registry *registry;
     struct prober_network *networks;
+    char **migrate;
     struct registry_config limits;
     struct plan_config plan_config;
     struct siphash_key content_key;
@@ -45,12 +46,21 @@ struct control {
     bool plain_warned;
 };
 
+static void free_texts(char **texts, size_t count)
+{
+    for (size_t i = 0; texts && i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 void control_change_free(struct control_change *change)
 {
     free(change->networks);
+    free_texts(change->migrate, change->registry.migrate_count);
     probe_spec_destroy(change->spec);
     target_book_put(change->lists);
     change->networks = NULL;
+    change->migrate = NULL;
     change->spec = NULL;
     change->lists = NULL;
 }
@@ -65,16 +75,17 @@ static void drop_replies(struct control *c)
     c->replies = NULL;
 }
 
-/* Agents cannot prove who they are yet, and links are plain: what stays within this host is all that
- * is private. */
-static struct plan_agent plan_agent_of(const struct registry_agent *a,
+/* Of plain links those are private that stay within this host. */
+static struct plan_agent plan_agent_of(const struct registry_agent *a, bool trusted,
                                        const struct prober_addr *peer)
 {
+    bool is_local = prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK;
+
     return (struct plan_agent){.id = a->id,
                                .region = a->region,
                                .addresses = a->addresses,
                                .address_count = a->address_count,
-                               .is_private = prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK};
+                               .is_private = trusted || is_local};
 }
 
 static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, struct plan **out)
@@ -93,7 +104,7 @@ static enum prober_error make_plan(struct control *c, uint64_t now_real_ns, stru
         const struct registry_agent *a = registry_at(c->registry, i);
 
         if (a->alive)
-            agents[count++] = plan_agent_of(a, &a->observed);
+            agents[count++] = plan_agent_of(a, a->trusted, &a->observed);
     }
     err = plan_create(out, &c->plan_config, spec, agents, count, now_real_ns);
 out:
@@ -113,8 +124,8 @@ static bool is_told(const struct control *c, uint64_t identity)
 static void tell_withheld_entry(const char *region, const struct plan_entry *e)
 {
     log_warn(
-        "an http entry that holds secrets or names files is not sent to agents elsewhere, whose "
-        "links are plain: agents on this host's loopback alone probe it",
+        "an http entry that holds secrets or names files is not sent to agents whose links are "
+        "plain: those that joined, and those on this host's loopback, probe it",
         LOG_S("region", region), LOG_S("name", e->name), LOG_U("line", (uint64_t)e->line),
         LOG_U("agents", e->withheld));
 }
@@ -219,6 +230,7 @@ static struct directory_agent directory_agent_of(const struct registry_agent *a)
         .observed = a->observed,
         .addresses = a->addresses,
         .address_count = a->address_count,
+        .trusted = a->trusted,
         .alive = a->alive,
         .first_seen_real_ns = a->first_seen_real_ns,
         .last_seen_real_ns = a->last_seen_real_ns,
@@ -273,6 +285,7 @@ static void publish(struct control *c)
     c->directory_stale = false;
     atomic_store(&c->stats.agents_known, agents_count);
     atomic_store(&c->stats.agents_alive, registry_alive(c->registry));
+    atomic_store(&c->stats.agents_trusted, registry_trusted(c->registry));
 out:
     free(agents);
     free(pairs);
@@ -308,22 +321,46 @@ static void forget_agent(void *context, const struct prober_id *id)
         store_forget_agent(c->config.store, id);
 }
 
+static void keep_joined(void *context, const struct joined_row *row)
+{
+    struct control *c = context;
+
+    if (c->config.store)
+        store_save_joined(c->config.store, row);
+}
+
+static void tell_excluded(void *context, const struct registry_agent *a, const char *why)
+{
+    struct control *c = context;
+    char id[PROBER_ID_TEXT_MAX];
+
+    atomic_fetch_add(&c->stats.excluded, 1);
+    log_warn("an agent without proof of who it is had to leave", LOG_S("region", a->region),
+             LOG_S("agent", prober_id_format(&a->id, id)), LOG_S("why", why));
+}
+
 static void take_change(struct control *c, struct control_change *change)
 {
     free(c->networks);
+    free_texts(c->migrate, c->limits.migrate_count);
     probe_spec_destroy(c->spec);
     target_book_put(c->lists);
     c->networks = change->networks;
+    c->migrate = change->migrate;
     c->spec = change->spec;
     c->lists = change->lists;
     c->plan_config = change->plan;
     c->plan_config.content_key = c->content_key;
     c->limits = change->registry;
     c->limits.networks = c->networks;
+    c->limits.migrate = c->migrate;
+    c->limits.save_joined = keep_joined;
+    c->limits.excluded = tell_excluded;
     c->limits.save = keep_agent;
     c->limits.forget = forget_agent;
     c->limits.context = c;
     change->networks = NULL;
+    change->migrate = NULL;
     change->spec = NULL;
     change->lists = NULL;
 }
@@ -339,6 +376,15 @@ static void load_agent(void *context, const struct registry_agent *agent)
 
     if (registry_load(l->control->registry, agent, l->now->mono_ns, l->now->real_ns))
         log_warn("an agent of the store could not be loaded", LOG_U("number", agent->number));
+}
+
+static void load_joined(void *context, const struct joined_row *row)
+{
+    struct loading *l = context;
+
+    if (registry_load_joined(l->control->registry, row))
+        log_warn("what joined could not be loaded in full: agents without proof may take its place",
+                 LOG_S("key", row->key));
 }
 
 static bool is_revoked(const struct control *c, const struct prober_id *id)
@@ -382,8 +428,10 @@ enum prober_error control_create(struct control **out, const struct control_conf
     if (err)
         goto out;
     if (config->store) {
+        store_load_joined(config->store, load_joined, &loading);
         store_load_agents(config->store, load_agent, &loading);
         registry_set_next_number(c->registry, store_next_number(config->store));
+        registry_configure(c->registry, &c->limits); /* what was excluded while it stood still */
     }
     end_revoked(c);
     registry_take_changes(c->registry);
@@ -477,6 +525,7 @@ void control_destroy(struct control *c)
     target_book_put(c->lists);
     free(c->told_withheld);
     free(c->networks);
+    free_texts(c->migrate, c->limits.migrate_count);
     free(c);
 }
 
@@ -527,14 +576,16 @@ static void warn_plain(struct control *c)
     c->plain_warned = true;
     log_warn(
         "AGENTS ARE TAKEN WITHOUT PROOF OF WHO THEY ARE: their links are plain, neither secret "
-        "nor authenticated. Use them on networks that you trust; -server.plain refuse ends it");
+        "nor authenticated. Use them on networks that you trust, or let them join (serverd "
+        "join-token); -server.plain refuse ends it");
 }
 
 static enum prober_error answer_hello(struct control *c, struct control_call *call,
                                       const struct clock_reading *now, struct strbuf *body)
 {
     const struct wire_request *request = call->request;
-    const struct registry_caller caller = {request->agent_id, request->boot_id, call->peer};
+    const struct registry_caller caller = {request->agent_id, request->boot_id, call->peer,
+                                           call->trusted};
     const struct registry_agent *agent;
     enum registry_refusal refusal;
     struct prober_failure why = {PROBER_OK, ""};
@@ -554,7 +605,8 @@ static enum prober_error answer_hello(struct control *c, struct control_call *ca
         return refuse(c, call, refusal, why.text, now->mono_ns, body);
     if (err)
         return err;
-    warn_plain(c);
+    if (!call->trusted)
+        warn_plain(c);
     tell_agent(LOG_INFO, "an agent says hello", agent);
     atomic_fetch_add(&c->stats.hellos, 1);
     call->made->shard = c->config.ingest ? ingest_shard_of(c->config.ingest, agent->region) : 0;
@@ -658,7 +710,7 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
     a->spool_dropped = sync->spool_dropped;
     note_changes(c, now->mono_ns);
     atomic_fetch_add(&c->stats.syncs, 1);
-    agent = plan_agent_of(a, &call->peer);
+    agent = plan_agent_of(a, call->trusted, &call->peer);
     region = plan_region_find(c->plan, a->region);
     if (region && plan_is_common(c->plan, &agent))
         kept = &c->replies[2 * (region - c->plan->regions) + agent.is_private];

@@ -38,6 +38,7 @@
 struct control_change {
     struct registry_config registry;   /* save, forget and context are set by control */
     struct prober_network *networks;   /* [registry.network_count], malloc'd; taken over */
+    char **migrate;                    /* [registry.migrate_count], likewise, each text too */
     struct plan_config plan;           /* but its content_key: control draws one */
     struct probe_spec *spec;           /* NULL: no file; taken over */
     struct target_book *lists;         /* what the spec's sources list; NULL: nothing; taken over */
@@ -61,7 +62,8 @@ struct control_stats {
     atomic_uint_fast64_t plan_revision, plan_targets, plan_http_targets, plan_regions;
     atomic_uint_fast64_t plan_withheld, plan_shadowed; /* entries; targets */
     atomic_uint_fast64_t plan_refused;                 /* regions */
-    atomic_uint_fast64_t agents_known, agents_alive;
+    atomic_uint_fast64_t agents_known, agents_alive, agents_trusted; /* the last: alive ones */
+    atomic_uint_fast64_t excluded; /* agents without proof that had to leave */
     atomic_uint_fast64_t failures; /* for lack of memory, or a plan too large to send */
 };
 

@@ -28,6 +28,7 @@ struct directory_agent {
     struct prober_addr observed;      /* family NONE if not seen since the server's start */
     const struct prober_addr *addresses; /* [address_count]: where it is probed */
     size_t address_count;
+    bool trusted;                     /* it proved who it is, at its last hello */
     bool alive;                       /* heard within ratio x aggregation interval */
     uint64_t first_seen_real_ns;      /* wall clock, Unix ns */
     uint64_t last_seen_real_ns;

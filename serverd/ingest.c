@@ -91,8 +91,10 @@ static void take_report(struct worker *w, struct item *item)
     struct wire_reply reply = {.status = WIRE_OK, .message = "", .call = WIRE_REPORT};
 
     reply.as.report.sequence = report->sequence;
-    if (shard_apply(w->shard, item->session, report, item->received_ns, &reply.as.report.outcome) !=
-        PROBER_OK)
+    if (atomic_load(&item->session->expelled))
+        reply = (struct wire_reply){.status = WIRE_HELLO_NEEDED, .message = "say hello first"};
+    else if (shard_apply(w->shard, item->session, report, item->received_ns,
+                         &reply.as.report.outcome) != PROBER_OK)
         reply = (struct wire_reply){.status = WIRE_BUSY, .message = "out of memory"};
     answer(w->ingest, item->call, &reply);
     item_free(item);

@@ -136,14 +136,16 @@ const struct option serverd_options[] = {
 
     {.name = "server.plain", .type = OPTION_CHOICE, .offset = AT(plain), .fallback = "accept",
      .group = "Agents", .choices = plain_names, .flags = OPTION_RELOADABLE,
-     .help = "accept: agents may join without proof of who they are. refuse: none may."},
+     .help = "accept: agents are also taken without proof of who they are, on plain links. refuse: only "
+             "those that joined."},
     {.name = "server.plain.agents.per.source", .type = OPTION_INT,
      .offset = AT(plain_agents_per_source), .fallback = "64", .group = "Agents", .argument = "n",
      .min = 1, .max = 1000000, .flags = OPTION_RELOADABLE,
-     .help = "Agents that may join without proof from one source address."},
+     .help = "Agents without proof of who they are that are taken from one source address."},
     {.name = "server.plain.agents.max", .type = OPTION_INT, .offset = AT(plain_agents_max),
      .fallback = "4096", .group = "Agents", .argument = "n", .min = 1, .max = 1000000,
-     .flags = OPTION_RELOADABLE, .help = "Agents that may join without proof in all."},
+     .flags = OPTION_RELOADABLE,
+     .help = "Agents without proof that are taken in all, and as many that joined."},
     {.name = "server.plain.networks", .type = OPTION_LIST, .offset = AT(plain_networks),
      .group = "Agents", .argument = "net,…", .flags = OPTION_RELOADABLE,
      .help = "Networks (192.0.2.0/24) in which an agent without proof may register any address, "

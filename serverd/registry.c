@@ -14,6 +14,7 @@ struct registry {
     struct registry_agent **agents; /* [count], by number */
     size_t count, room;
     size_t alive;
+    struct joined *joined;
     uint32_t next_number;
     struct registry_changes changes;
 };
@@ -136,18 +137,91 @@ enum prober_error registry_create(struct registry **out, const struct registry_c
 {
     struct registry *r = calloc(1, sizeof(*r));
 
-    if (!r)
+    if (!r || joined_create(&r->joined)) {
+        free(r);
         return PROBER_ERR_NOMEM;
+    }
     r->config = *config;
     r->next_number = 1;
     *out = r;
     return PROBER_OK;
 }
 
+/* ---- what joined ---- */
+
+static bool is_excluded(const struct registry *r, const struct prober_id *id, const char *region,
+                        const struct prober_addr *addresses, size_t count,
+                        struct prober_failure *why)
+{
+    const struct joined_claim claim = {id, region, addresses, count};
+
+    return joined_excludes(r->joined, &claim, r->config.migrate, r->config.migrate_count, why);
+}
+
+/* Agents without proof that claim what has joined since, or in a region that is spared no more. */
+static void exclude(struct registry *r)
+{
+    struct prober_failure why;
+
+    for (size_t i = r->count; i-- > 0;) {
+        const struct registry_agent *a = r->agents[i];
+
+        if (a->trusted ||
+            !is_excluded(r, &a->id, a->region, a->addresses, a->address_count, &why))
+            continue;
+        if (r->config.excluded)
+            r->config.excluded(r->config.context, a, why.text);
+        registry_remove(r, i);
+    }
+}
+
 void registry_configure(struct registry *r, const struct registry_config *config)
 {
     r->config = *config;
+    exclude(r);
 }
+
+enum prober_error registry_load_joined(struct registry *r, const struct joined_row *row)
+{
+    bool changed;
+
+    return joined_add(r->joined, row, &changed);
+}
+
+static enum prober_error note_row(struct registry *r, enum joined_kind kind, const char *key,
+                                  const char *region, bool *any)
+{
+    const struct joined_row row = {kind, key, region};
+    bool changed;
+    enum prober_error err = joined_add(r->joined, &row, &changed);
+
+    if (err || !changed)
+        return err;
+    *any = true;
+    if (r->config.save_joined)
+        r->config.save_joined(r->config.context, &row);
+    return PROBER_OK;
+}
+
+/* When there is no more room, the agent is taken all the same. */
+static enum prober_error note_joined(struct registry *r, const struct registry_agent *a)
+{
+    char text[PROBER_ID_TEXT_MAX + PROBER_ADDR_TEXT_MAX];
+    bool any = false;
+    enum prober_error err =
+        note_row(r, JOINED_AGENT, prober_id_format(&a->id, text), a->region, &any);
+
+    if (!err)
+        err = note_row(r, JOINED_REGION, a->region, a->region, &any);
+    for (size_t i = 0; !err && i < a->address_count; i++)
+        err = note_row(r, JOINED_ADDRESS, prober_addr_format(&a->addresses[i], text), a->region,
+                       &any);
+    if (any)
+        exclude(r);
+    return err == PROBER_ERR_FULL ? PROBER_OK : err;
+}
+
+/* ---- loading ---- */
 
 enum prober_error registry_load(struct registry *r, const struct registry_agent *agent,
                                 uint64_t now_ns, uint64_t now_real_ns)
@@ -209,8 +283,9 @@ static const struct class_rule {
 };
 
 static bool may_register(const struct registry *r, const struct prober_addr *a,
-                         const struct prober_addr *peer, enum wire_address_mode mode)
+                         const struct registry_caller *caller, enum wire_address_mode mode)
 {
+    struct prober_addr seen = prober_addr_unmap(&caller->peer), *peer = &seen;
     enum prober_addr_class class = prober_addr_classify(a);
     enum prober_addr_class peer_class = prober_addr_classify(peer);
     const struct class_rule *rule = &class_rules[class];
@@ -222,7 +297,7 @@ static bool may_register(const struct registry *r, const struct prober_addr *a,
     if (class != PROBER_ADDR_GLOBAL)
         return false;
     /* An agent on the server's own host calls over loopback: what the server sees says nothing. */
-    if (peer_class == PROBER_ADDR_LOOPBACK)
+    if (caller->trusted || peer_class == PROBER_ADDR_LOOPBACK)
         return true;
     for (size_t i = 0; i < r->config.network_count; i++)
         if (prober_network_holds(&r->config.networks[i], a))
@@ -245,10 +320,10 @@ static bool has_family(const struct chosen *c, uint8_t family)
 
 /* Takes the first address of each family that may be registered. */
 static enum prober_error choose_addresses(const struct registry *r, const struct wire_hello *hello,
-                                          const struct prober_addr *peer, struct chosen *c,
+                                          const struct registry_caller *caller, struct chosen *c,
                                           struct prober_failure *why)
 {
-    struct prober_addr seen = prober_addr_unmap(peer), a = seen;
+    struct prober_addr seen = prober_addr_unmap(&caller->peer), a = seen;
     size_t offered = hello->address_count ? hello->address_count : 1;
     char bad[PROBER_ADDR_TEXT_MAX], from[PROBER_ADDR_TEXT_MAX];
     enum prober_addr_class class;
@@ -260,7 +335,7 @@ static enum prober_error choose_addresses(const struct registry *r, const struct
                                hello->addresses[i]);
         a = prober_addr_unmap(&a);
         if (!has_family(c, a.family) && c->count < REGISTRY_ADDRESSES_MAX &&
-            may_register(r, &a, &seen, hello->address_mode))
+            may_register(r, &a, caller, hello->address_mode))
             c->addresses[c->count++] = a;
     }
     if (c->count)
@@ -283,16 +358,17 @@ static enum prober_error choose_addresses(const struct registry *r, const struct
                            : "; give -agent.icmp.address ADDRESS");
 }
 
-/* Makes room for one more among the agents for which `source` (NULL: any) holds, if there are
- * `limit`: the one that is dead for longest goes. False when all are alive. */
-static bool make_room(struct registry *r, const struct prober_addr *source, size_t limit)
+/* Makes room for one more among the agents of the same kind of link for which `source` (NULL: any)
+ * holds, if there are `limit`: the one that is dead for longest goes. False when all are alive. */
+static bool make_room(struct registry *r, bool trusted, const struct prober_addr *source,
+                      size_t limit)
 {
     size_t held = 0, oldest = SIZE_MAX;
 
     for (size_t i = 0; i < r->count; i++) {
         const struct registry_agent *a = r->agents[i];
 
-        if (source && !prober_addr_equal(&a->observed, source))
+        if (a->trusted != trusted || (source && !prober_addr_equal(&a->observed, source)))
             continue;
         held++;
         if (!a->alive &&
@@ -313,7 +389,7 @@ static bool is_cloned(const struct registry *r, const struct registry_agent *a,
     uint64_t heard;
 
     if (!a || !a->session || prober_id_equal(&a->session->boot_id, &caller->boot) ||
-        !atomic_load(&a->session->connected))
+        !atomic_load(&a->session->connected) || (caller->trusted && !a->trusted))
         return false;
     heard = atomic_load(&a->session->last_seen_ns);
     return now_ns < heard + r->config.clone_ns;
@@ -325,17 +401,41 @@ static enum prober_error refuse(enum registry_refusal *at, enum registry_refusal
     return PROBER_ERR_DENIED;
 }
 
+/* An agent that is new must find room. */
+static enum prober_error find_room(struct registry *r, const struct registry_caller *caller,
+                                   enum registry_refusal *refusal, struct prober_failure *why)
+{
+    char text[PROBER_ADDR_TEXT_MAX];
+    struct prober_addr source = prober_addr_unmap(&caller->peer);
+
+    if (!caller->trusted && !make_room(r, false, &source, r->config.agents_per_source)) {
+        prober_fail(why, PROBER_ERR_DENIED,
+                    "%zu agents from %s are alive already: raise the server's "
+                    "-server.plain.agents.per.source",
+                    r->config.agents_per_source, prober_addr_format(&source, text));
+        return refuse(refusal, REGISTRY_REFUSED_SOURCE_FULL);
+    }
+    if (!make_room(r, caller->trusted, NULL, r->config.agents_max)) {
+        prober_fail(why, PROBER_ERR_DENIED,
+                    "%zu agents are alive already: raise the server's -server.plain.agents.max",
+                    r->config.agents_max);
+        return refuse(refusal, REGISTRY_REFUSED_FULL);
+    }
+    return PROBER_OK;
+}
+
 static enum prober_error judge(struct registry *r, struct registry_agent *known,
                                const struct registry_caller *caller, const struct wire_hello *hello,
                                uint64_t now_ns, struct chosen *chosen,
                                enum registry_refusal *refusal, struct prober_failure *why)
 {
     char text[PROBER_ADDR_TEXT_MAX], id[PROBER_ID_TEXT_MAX];
-    struct prober_addr source = prober_addr_unmap(&caller->peer);
 
-    if (!r->config.accept_plain) {
+    if (!caller->trusted && !r->config.accept_plain) {
         prober_fail(why, PROBER_ERR_DENIED,
-                    "this server takes no agents without proof of identity (-server.plain refuse)");
+                    "this server takes no agents without proof of identity (-server.plain refuse): "
+                    "let this one join ('serverd join-token' on the server's host, then agentd "
+                    "-agent.join TOKEN)");
         return refuse(refusal, REGISTRY_REFUSED_PLAIN);
     }
     if (prober_id_is_zero(&caller->id) || prober_id_is_zero(&caller->boot) ||
@@ -343,8 +443,11 @@ static enum prober_error judge(struct registry *r, struct registry_agent *known,
         prober_fail(why, PROBER_ERR_DENIED, "no valid agent id, boot id and region given");
         return refuse(refusal, REGISTRY_REFUSED_INVALID);
     }
-    if (choose_addresses(r, hello, &caller->peer, chosen, why))
+    if (choose_addresses(r, hello, caller, chosen, why))
         return refuse(refusal, REGISTRY_REFUSED_ADDRESS);
+    if (!caller->trusted && is_excluded(r, &caller->id, hello->region, chosen->addresses,
+                                        chosen->count, why))
+        return refuse(refusal, REGISTRY_REFUSED_JOINED);
     if (is_cloned(r, known, caller, now_ns)) {
         prober_fail(why, PROBER_ERR_DENIED,
                     "agent id %s is in use by another running agent at %s: was its state "
@@ -354,20 +457,7 @@ static enum prober_error judge(struct registry *r, struct registry_agent *known,
     }
     if (known)
         return PROBER_OK;
-    if (!make_room(r, &source, r->config.agents_per_source)) {
-        prober_fail(why, PROBER_ERR_DENIED,
-                    "%zu agents from %s are alive already: raise the server's "
-                    "-server.plain.agents.per.source",
-                    r->config.agents_per_source, prober_addr_format(&source, text));
-        return refuse(refusal, REGISTRY_REFUSED_SOURCE_FULL);
-    }
-    if (!make_room(r, NULL, r->config.agents_max)) {
-        prober_fail(why, PROBER_ERR_DENIED,
-                    "%zu agents are alive already: raise the server's -server.plain.agents.max",
-                    r->config.agents_max);
-        return refuse(refusal, REGISTRY_REFUSED_FULL);
-    }
-    return PROBER_OK;
+    return find_room(r, caller, refusal, why);
 }
 
 static enum prober_error add(struct registry *r, const struct registry_caller *caller,
@@ -433,8 +523,10 @@ static void update(struct registry *r, struct registry_agent *a,
 {
     struct prober_addr peer = prober_addr_unmap(&caller->peer);
 
-    if (moved || addresses_differ(a, chosen) || is_local(&peer) != is_local(&a->observed))
+    if (moved || addresses_differ(a, chosen) || is_local(&peer) != is_local(&a->observed) ||
+        a->trusted != caller->trusted)
         r->changes.plan = true;
+    a->trusted = caller->trusted;
     a->observed = peer;
     a->address_count = chosen->count;
     for (size_t i = 0; i < chosen->count; i++)
@@ -450,6 +542,7 @@ static struct session *make_session(const struct registry_agent *a,
 
     if (!s)
         return NULL;
+    s->trusted = caller->trusted;
     s->observed = prober_addr_unmap(&caller->peer);
     s->probe_interval_ns = hello->probe_interval_ns;
     s->probe_timeout_ns = hello->probe_timeout_ns;
@@ -488,10 +581,18 @@ enum prober_error registry_hello(struct registry *r, const struct registry_calle
         return err;
     }
     update(r, a, caller, hello, &chosen, moved);
+    if (a->session && a->session->trusted != s->trusted)
+        session_expel(a->session); /* who it was is not who it is */
     session_put(a->session);
     a->session = session_get(s);
     seen(r, a, now_ns, now_real_ns);
     save(r, a);
+    if (a->trusted)
+        err = note_joined(r, a);
+    if (err) {
+        session_put(s);
+        return err;
+    }
     *session = s;
     *agent = a;
     return PROBER_OK;
@@ -504,7 +605,7 @@ struct registry_agent *registry_call(struct registry *r, struct session *session
 {
     struct registry_agent *a = find_number(r, session->agent_number);
 
-    if (!a || a->session != session || !r->config.accept_plain)
+    if (!a || a->session != session || !(session->trusted || r->config.accept_plain))
         return NULL;
     atomic_store(&session->last_seen_ns, now_ns);
     if (seen(r, a, now_ns, now_real_ns))
@@ -563,13 +664,22 @@ void registry_remove(struct registry *r, size_t i)
     struct session *session = r->agents[i]->session;
 
     if (session)
-        atomic_store(&session->connected, false);
+        session_expel(session);
     forget(r, i);
 }
 
 size_t registry_count(const struct registry *r)
 {
     return r->count;
+}
+
+size_t registry_trusted(const struct registry *r)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < r->count; i++)
+        count += r->agents[i]->alive && r->agents[i]->trusted;
+    return count;
 }
 
 size_t registry_alive(const struct registry *r)
@@ -589,5 +699,6 @@ void registry_destroy(struct registry *r)
     for (size_t i = 0; i < r->count; i++)
         agent_destroy(r->agents[i]);
     free(r->agents);
+    joined_destroy(r->joined);
     free(r);
 }

@@ -1,8 +1,9 @@
 /*
  * registry - the agents that are known: who they are, where they are probed, whether they live.
  *
- * Purpose    Takes or refuses an agent that says hello, by the limits of links without proof of
- *            identity; tells who is alive; forgets who is gone for long. What has to survive a
+ * Purpose    Takes or refuses an agent that says hello: one that proved who it is, by what it says;
+ *            one without proof, by the limits of plain links, and not in the place of what ever
+ *            joined. Tells who is alive; forgets who is gone for long. What has to survive a
  *            restart is handed to the store as it changes. After a restart, an agent that was alive
  *            counts as alive until it had time to call.
  * Threads    Pure logic, time as an argument: the control thread's.
@@ -20,6 +21,7 @@
 #include "common/id.h"
 #include "common/network.h"
 #include "common/wire.h"
+#include "serverd/joined.h"
 #include "serverd/session.h"
 
 #define REGISTRY_ADDRESSES_MAX 2 /* one of each family */
@@ -36,6 +38,7 @@ struct registry_agent {
     uint64_t last_seen_ns;       /* monotonic; of the last call, or of the load */
     uint64_t silent_before_ns;   /* how long it had been silent when it was loaded */
     bool alive;
+    bool trusted;                /* it proved who it is, at its last hello */
     uint64_t spool_reports, spool_dropped;
     uint64_t saved_real_ns;      /* last_seen_real_ns as the store has it */
     struct session *session;     /* its latest, or NULL */
@@ -45,6 +48,7 @@ struct registry_agent {
 #define REGISTRY_REFUSALS(X)                                                                      \
     X(INVALID, "invalid")          /* a zero id, or a region that is no name */                   \
     X(PLAIN, "plain")              /* links without proof are not accepted */                     \
+    X(JOINED, "joined")            /* without proof, in the place of what joined */                \
     X(ADDRESS, "address")          /* no address that it may register */                          \
     X(SOURCE_FULL, "source_full")  /* too many agents from its source address */                  \
     X(FULL, "full")                /* too many agents */                                          \
@@ -62,30 +66,39 @@ struct registry_config {
     uint64_t forget_ns;    /* after the last call, of an agent that is not alive */
     uint64_t clone_ns;     /* a connected agent heard within this is there: its id is taken */
     bool accept_plain;
+    /* How many there may be without proof, and as many with it; and without it of one address. */
     size_t agents_max, agents_per_source;
+    char *const *migrate; /* [migrate_count]: regions that are spared, see joined.h; borrowed */
+    size_t migrate_count;
     const struct prober_network *networks; /* [network_count], borrowed */
     size_t network_count;
     /* What the store has to know; either may be NULL. */
     void (*save)(void *context, const struct registry_agent *agent);
     void (*forget)(void *context, const struct prober_id *id);
+    void (*save_joined)(void *context, const struct joined_row *row);
+    /* An agent without proof is about to be forgotten, as what it claims has joined; may be NULL. */
+    void (*excluded)(void *context, const struct registry_agent *agent, const char *why);
     void *context;
 };
 
 struct registry;
 
 enum prober_error registry_create(struct registry **out, const struct registry_config *config);
-/* Takes new limits. */
+/* Takes new limits. Agents that are excluded by them leave at once. */
 void registry_configure(struct registry *r, const struct registry_config *config);
 /* Adds an agent from the store (copied; its session, last_seen_ns and silent_before_ns are set
  * here). Errors: PROBER_ERR_NOMEM; PROBER_ERR_EXISTS for an id or number that is there. */
 enum prober_error registry_load(struct registry *r, const struct registry_agent *agent,
                                 uint64_t now_ns, uint64_t now_real_ns);
+/* Adds what ever joined, from the store. Errors: PROBER_ERR_FULL, _NOMEM. */
+enum prober_error registry_load_joined(struct registry *r, const struct joined_row *row);
 /* New agents get numbers from `next` on. */
 void registry_set_next_number(struct registry *r, uint32_t next);
 
 struct registry_caller {
     struct prober_id id, boot;
     struct prober_addr peer;
+    bool trusted; /* a certificate says id and region */
 };
 
 /* An agent says hello. When it is taken, *session is its new session with a reference of the
@@ -119,6 +132,8 @@ struct registry_changes registry_take_changes(struct registry *r);
 void registry_remove(struct registry *r, size_t i);
 
 size_t registry_count(const struct registry *r);
+/* Of those that are alive: who proved who they are. */
+size_t registry_trusted(const struct registry *r);
 size_t registry_alive(const struct registry *r);
 /* The i-th agent, by number. */
 const struct registry_agent *registry_at(const struct registry *r, size_t i);

@@ -35,39 +35,21 @@ static enum prober_error read_networks(const struct serverd_settings *s,
     return PROBER_OK;
 }
 
-/* An agent on this host is on its loopback only when the server listens there. */
-static bool listens_on_loopback(const struct serverd_settings *s)
+static enum prober_error read_migrate(const struct serverd_settings *s,
+                                      struct control_change *change)
 {
-    char host[PROBER_HOST_MAX];
-    struct prober_addr address;
-    uint16_t port;
+    size_t count = s->plain_migrate.count;
 
-    if (prober_hostport_split(s->rpc_listen, 0, host, &port, NULL) || host[0] == '\0' ||
-        prober_addr_parse(host, &address))
-        return true; /* every address, or a name: perhaps */
-    return prober_addr_classify(&address) == PROBER_ADDR_LOOPBACK ||
-           prober_addr_classify(&address) == PROBER_ADDR_UNSPECIFIED;
-}
-
-static enum prober_error refuse_what_is_never_sent(const struct serverd_settings *s,
-                                                   const struct probe_spec *spec,
-                                                   struct problems *problems)
-{
-    enum prober_error err = PROBER_OK;
-
-    for (size_t i = 0; i < spec->count && !listens_on_loopback(s); i++) {
-        char key[PLAN_LIMITS_KEY_MAX];
-
-        if (!probe_entry_is_confidential(&spec->entries[i]))
-            continue;
-        snprintf(key, sizeof(key), "prober_configs[%zu]", i);
-        problems_add(problems, s->probe_file, spec->entries[i].line, key,
-                     "holds secrets or names files, which go over plain links to agents on the "
-                     "loopback alone; with -server.rpc.listen.addr %s there are none",
-                     s->rpc_listen);
-        err = PROBER_ERR_RANGE;
+    change->migrate = calloc(count + 1, sizeof(*change->migrate));
+    if (!change->migrate)
+        return PROBER_ERR_NOMEM;
+    change->registry.migrate_count = count;
+    for (size_t i = 0; i < count; i++) {
+        change->migrate[i] = strdup(s->plain_migrate.items[i]);
+        if (!change->migrate[i])
+            return PROBER_ERR_NOMEM;
     }
-    return err;
+    return PROBER_OK;
 }
 
 static enum prober_error read_probe_file(const struct serverd_settings *s,
@@ -78,8 +60,6 @@ static enum prober_error read_probe_file(const struct serverd_settings *s,
     if (err)
         return err;
     err = plan_limits_check(change->spec, s->probe_file, s->probe_self, problems);
-    other = refuse_what_is_never_sent(s, change->spec, problems);
-    err = err ? err : other;
     other = plan_limits_check_urls(change->spec, s->probe_file, &change->plan, NULL, 0, problems);
     return err ? err : other;
 }
@@ -110,6 +90,8 @@ enum prober_error reload_read(const struct serverd_settings *settings, struct co
     };
     enum prober_error err = read_networks(settings, &change, problems);
 
+    if (!err)
+        err = read_migrate(settings, &change);
     if (!err && settings->probe_file[0])
         err = read_probe_file(settings, &change, problems);
     if (err) {

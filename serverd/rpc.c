@@ -301,7 +301,7 @@ static void serve(void *context, struct link_call *call)
 
 unsigned rpc_connections_max(const struct control_change *change)
 {
-    return (unsigned)change->registry.agents_max + CONNECTIONS_SPARE;
+    return 2 * (unsigned)change->registry.agents_max + CONNECTIONS_SPARE; /* plain and trusted */
 }
 
 /* One address must not take every connection there is. */

@@ -18,6 +18,7 @@ struct session *session_create(const struct prober_id *agent_id, const struct pr
     atomic_init(&s->references, 1);
     atomic_init(&s->last_seen_ns, 0);
     atomic_init(&s->connected, true);
+    atomic_init(&s->expelled, false);
     s->agent_id = *agent_id;
     s->boot_id = *boot_id;
     s->agent_number = agent_number;
@@ -28,6 +29,12 @@ struct session *session_get(struct session *s)
 {
     atomic_fetch_add_explicit(&s->references, 1, memory_order_relaxed);
     return s;
+}
+
+void session_expel(struct session *s)
+{
+    atomic_store(&s->expelled, true);
+    atomic_store(&s->connected, false);
 }
 
 void session_put(struct session *s)

@@ -22,6 +22,7 @@ struct session {
     struct prober_id agent_id;
     struct prober_id boot_id;
     uint32_t agent_number;       /* the registry's, unique, stable over restarts */
+    bool trusted;                /* the agent proved who it is */
     char *region;
     struct prober_addr observed; /* the peer's address */
     uint64_t probe_interval_ns;
@@ -29,12 +30,15 @@ struct session {
     unsigned shard;              /* of the ingest: the same for every agent of a region */
     atomic_uint_fast64_t last_seen_ns; /* monotonic: the last good call */
     atomic_bool connected;       /* false for good once its connection has ended */
+    atomic_bool expelled;        /* true for good: what is still queued of it is not taken either */
 };
 
 /* Makes a connected session with one reference; copies region. NULL for lack of memory. */
 struct session *session_create(const struct prober_id *agent_id, const struct prober_id *boot_id,
                                uint32_t agent_number, const char *region);
 struct session *session_get(struct session *s);
+/* Takes no call of it any more, nor what was queued before. */
+void session_expel(struct session *s);
 void session_put(struct session *s);
 
 #endif

@@ -23,6 +23,7 @@
 #define RETRY_NS CLOCK_NS_PER_S
 #define BUSY_MS 1000
 #define OUTAGE_GAP_NS INT64_C(600000000000) /* shorter gaps do not part a record */
+#define TRUSTED "joined"
 #define PATH_ROOM 4096
 #define ADDRESSES_TEXT_MAX (REGISTRY_ADDRESSES_MAX * (PROBER_ADDR_TEXT_MAX + 1))
 
@@ -50,11 +51,14 @@ static const char *const migrations[] = {
     " joined_s INTEGER NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX members_by_id ON members (id);"
     "CREATE TABLE revocations (id BLOB PRIMARY KEY, at_s INTEGER NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE joined (kind INTEGER NOT NULL, key TEXT NOT NULL, region TEXT NOT NULL,"
+    " PRIMARY KEY (kind, key)) WITHOUT ROWID;",
 };
 
 enum statement {
     SAVE_AGENT,
     FORGET_AGENT,
+    SAVE_JOINED,
     RAISE_NUMBER,
     EXTEND_OUTAGE,
     ADD_OUTAGE,
@@ -62,7 +66,8 @@ enum statement {
     STATEMENT_COUNT
 };
 static const char *const statement_texts[STATEMENT_COUNT] = {
-    [SAVE_AGENT] = "INSERT OR REPLACE INTO agents VALUES (?,?,?,?,?,?,'plain',?,?,?,?,?)",
+    [SAVE_AGENT] = "INSERT OR REPLACE INTO agents VALUES (?1,?2,?3,?4,?5,?6,?12,?7,?8,?9,?10,?11)",
+    [SAVE_JOINED] = "INSERT OR REPLACE INTO joined VALUES (?,?,?)",
     [FORGET_AGENT] = "DELETE FROM agents WHERE id = ?",
     [RAISE_NUMBER] = "UPDATE meta SET value = ?1 WHERE key = 'next_number' AND value < ?1",
     [EXTEND_OUTAGE] = "UPDATE outages SET from_ns = min(from_ns, ?3), to_ns = max(to_ns, ?4),"
@@ -80,13 +85,19 @@ struct backfill {
     struct icmp_totals totals;
 };
 
-enum command_kind { COMMAND_SAVE, COMMAND_FORGET, COMMAND_BACKFILL };
+struct joined_texts {
+    enum joined_kind kind;
+    char *key, *region;
+};
+
+enum command_kind { COMMAND_SAVE, COMMAND_FORGET, COMMAND_JOINED, COMMAND_BACKFILL };
 
 struct command {
     enum command_kind kind;
     union {
         struct registry_agent agent; /* with texts of its own, without a session */
         struct prober_id id;
+        struct joined_texts joined;
         struct backfill backfill;
     } as;
 };
@@ -386,6 +397,7 @@ static bool read_agent(sqlite3_stmt *row, struct registry_agent *a)
     a->first_seen_real_ns = column_u64(row, 8);
     a->last_seen_real_ns = column_u64(row, 9);
     a->alive = sqlite3_column_int(row, 10) != 0;
+    a->trusted = strcmp(column_text(row, 11), TRUSTED) == 0;
     return wire_name_is_valid(a->region, WIRE_REGION_MAX) && read_addresses(a, column_text(row, 6));
 }
 
@@ -398,7 +410,7 @@ void store_load_agents(struct store *store,
     if (!store->db || sqlite3_prepare_v2(store->db,
                                          "SELECT number, id, region, version, os, architecture,"
                                          " addresses, probe_interval_ns, first_seen_ns,"
-                                         " last_seen_ns, alive FROM agents ORDER BY number",
+                                         " last_seen_ns, alive, trust FROM agents ORDER BY number",
                                          -1, &row, NULL) != SQLITE_OK)
         return;
     while (sqlite3_step(row) == SQLITE_ROW) {
@@ -406,6 +418,28 @@ void store_load_agents(struct store *store,
 
         if (read_agent(row, &agent))
             each(context, &agent);
+        else
+            atomic_fetch_add(&store->bad_rows, 1);
+    }
+    sqlite3_finalize(row);
+}
+
+void store_load_joined(struct store *store,
+                       void (*each)(void *context, const struct joined_row *row), void *context)
+{
+    sqlite3_stmt *row = NULL;
+
+    if (!store->db || sqlite3_prepare_v2(store->db, "SELECT kind, key, region FROM joined", -1,
+                                         &row, NULL) != SQLITE_OK)
+        return;
+    while (sqlite3_step(row) == SQLITE_ROW) {
+        const struct joined_row found = {.kind = (enum joined_kind)sqlite3_column_int(row, 0),
+                                         .key = column_text(row, 1),
+                                         .region = column_text(row, 2)};
+
+        if ((unsigned)found.kind < JOINED_KIND_COUNT &&
+            wire_name_is_valid(found.region, WIRE_REGION_MAX))
+            each(context, &found);
         else
             atomic_fetch_add(&store->bad_rows, 1);
     }
@@ -421,6 +455,9 @@ static void command_free(struct command *c)
         free(c->as.agent.version);
         free(c->as.agent.os);
         free(c->as.agent.architecture);
+    } else if (c->kind == COMMAND_JOINED) {
+        free(c->as.joined.key);
+        free(c->as.joined.region);
     } else if (c->kind == COMMAND_BACKFILL) {
         free(c->as.backfill.source);
         free(c->as.backfill.target);
@@ -478,6 +515,7 @@ static int save_agent(struct store *s, const struct command *c)
     sqlite3_bind_int64(save, 9, (int64_t)a->first_seen_real_ns);
     sqlite3_bind_int64(save, 10, (int64_t)a->last_seen_real_ns);
     sqlite3_bind_int(save, 11, a->alive);
+    bind_text(save, 12, a->trusted ? TRUSTED : "plain");
     rc = step(save);
     return rc == SQLITE_OK ? raise_number(s, a->number) : rc;
 }
@@ -488,6 +526,16 @@ static int forget_agent(struct store *s, const struct command *c)
 
     sqlite3_bind_blob(forget, 1, c->as.id.bytes, PROBER_ID_LEN, SQLITE_STATIC);
     return step(forget);
+}
+
+static int save_joined(struct store *s, const struct command *c)
+{
+    sqlite3_stmt *save = s->statements[SAVE_JOINED];
+
+    sqlite3_bind_int(save, 1, c->as.joined.kind);
+    bind_text(save, 2, c->as.joined.key);
+    bind_text(save, 3, c->as.joined.region);
+    return step(save);
 }
 
 static void bind_backfill(sqlite3_stmt *statement, const struct backfill *b)
@@ -521,6 +569,7 @@ static int add_backfill(struct store *s, const struct command *c)
 static int (*const executors[])(struct store *, const struct command *) = {
     [COMMAND_SAVE] = save_agent,
     [COMMAND_FORGET] = forget_agent,
+    [COMMAND_JOINED] = save_joined,
     [COMMAND_BACKFILL] = add_backfill,
 };
 
@@ -609,6 +658,19 @@ void store_save_agent(struct store *store, const struct registry_agent *agent)
         c->as.agent.architecture = strdup(agent->architecture);
         complete = c->as.agent.region && c->as.agent.version && c->as.agent.os &&
                    c->as.agent.architecture;
+    }
+    submit(store, c, complete);
+}
+
+void store_save_joined(struct store *store, const struct joined_row *row)
+{
+    struct command *c = calloc(1, sizeof(*c));
+    bool complete = false;
+
+    if (c) {
+        c->kind = COMMAND_JOINED;
+        c->as.joined = (struct joined_texts){row->kind, strdup(row->key), strdup(row->region)};
+        complete = c->as.joined.key && c->as.joined.region;
     }
     submit(store, c, complete);
 }

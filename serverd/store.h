@@ -1,7 +1,7 @@
 /*
  * store - what the server remembers over restarts (adapter of SQLite).
  *
- * Purpose    Agents, the server's id, and the record of outages: the windows that agents delivered
+ * Purpose    Agents, what ever joined, the server's id, and the record of outages: the windows that agents delivered
  *            too late for today's counters. One SQLite file (WAL) in the state directory, which a
  *            lock keeps from a second server. When the file cannot be opened or written (full disk,
  *            damage), serving goes on from memory: writes wait and are tried again, what does not
@@ -42,10 +42,14 @@ uint32_t store_next_number(const struct store *store);
 void store_load_agents(struct store *store,
                        void (*each)(void *context, const struct registry_agent *agent),
                        void *context);
+/* Calls `each` for all that ever joined. */
+void store_load_joined(struct store *store,
+                       void (*each)(void *context, const struct joined_row *row), void *context);
 /* Starts the thread. Errors: PROBER_ERR_NOMEM, _IO. */
 enum prober_error store_start(struct store *store);
 
 /* Each queues a write. */
+void store_save_joined(struct store *store, const struct joined_row *row);
 void store_save_agent(struct store *store, const struct registry_agent *agent);
 void store_forget_agent(struct store *store, const struct prober_id *id);
 /* Adds windows of a region pair that came too late, and lie within from..to (wall clock, Unix ns),

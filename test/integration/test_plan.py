@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+import trustlib
 import meshlib
 import wirelib
 from lablib import Mesh, wait_until
@@ -121,18 +122,20 @@ def test_secrets_reach_agents_on_the_loopback_alone(mesh):
     assert json.loads(urls["a.test"][0])["basic_auth"]["password"] == "hunter2"
     shown = json.dumps(targets(mesh)) + mesh.get("/metrics")[2] + mesh.server.log()
     assert "hunter2" not in shown
-    assert mesh.server.log().count("is not sent to agents elsewhere") == 2
+    assert mesh.server.log().count("is not sent to agents whose links are plain") == 2
     assert 'name=shop line=2 agents=1' in mesh.server.log()
 
 
-def test_secrets_are_refused_where_no_agent_could_get_them(mesh):
+def test_secrets_reach_agents_that_joined(mesh):
     mesh.rpc = "10.77.0.1:6000"
-    write(mesh, SECRETS)
-    ended = mesh.start_server("-server.probe.file", mesh.file)
-    assert ended.wait(20) == 1
-    assert f"{mesh.file}:2:prober_configs[0]: holds secrets" in ended.log()
-    assert f"{mesh.file}:3:prober_configs[1]: holds secrets" in ended.log()
-    assert "prober_configs[2]" not in ended.log() and "hunter2" not in ended.log()
+    started(mesh, SECRETS)
+    ours = trustlib.Authority.of_server(f"{mesh.lab.directory}/state/server")
+    joined = trustlib.TrustedAgent(mesh.lab.connect(mesh.server_host, ("10.77.0.1", 6000)), ours.agent("b"), "10.0.0.2")
+    assert joined.hello()[0] == 0
+    far = agent(mesh, "a", "10.0.0.1")
+    wait_until(lambda: metric(mesh, "prober_server_plan_withheld_entries") == 2, 10, "two entries are withheld")
+    assert list(far.urls()) == ["d.test"]
+    assert sorted(joined.urls()) == ["a.test", "c.test", "d.test", "http://me:hunter2@b.test/x"]
 
 
 def test_a_plan_that_would_be_too_large_is_refused_and_the_one_before_stays(mesh):

@@ -18,6 +18,7 @@ static struct {
     struct control *control;
     struct revocations *revocations;
     uint64_t now_ns;
+    bool trusted; /* the link of what is asked */
 } world;
 
 static enum prober_error keep_revocation(void *context, const struct revocation *revocation,
@@ -90,6 +91,7 @@ static int make_world(void **state)
 
     (void)state;
     world.now_ns = START_NS;
+    world.trusted = false;
     fake_log_count = 0;
     at = now();
     if (directory_board_create(&world.board) || revocations_create(&world.revocations, &kept))
@@ -121,7 +123,7 @@ static bool step(void)
 static struct session *ask(const struct wire_request *request, const char *peer,
                            struct session *session, struct wire_reply *reply)
 {
-    struct control_call call = {.request = request, .session = session};
+    struct control_call call = {.request = request, .session = session, .trusted = world.trusted};
     struct clock_reading at = now();
     struct strbuf body = STRBUF_INIT;
     struct prober_failure why;
@@ -574,7 +576,7 @@ static void secrets_stay_on_the_servers_host(void **state)
     assert_string_equal(block_for(near, "10.0.0.9"), "none");
     assert_int_equal(atomic_load(&stats->plan_withheld), 1);
     assert_int_equal(atomic_load(&stats->plan_http_targets), 1);
-    assert_int_equal(logged("is not sent to agents elsewhere"), 1);
+    assert_int_equal(logged("is not sent to agents whose links are plain"), 1);
     session_put(far);
     session_put(near);
 }
@@ -589,16 +591,16 @@ static void an_entry_that_is_withheld_is_told_of_once_and_when_it_changes(void *
     snprintf(text, sizeof(text), SECRET_FILE, "hush");
     apply_file(text);
     assert_int_equal(atomic_load(&stats->plan_withheld), 0);
-    assert_int_equal(logged("is not sent to agents elsewhere"), 0);
+    assert_int_equal(logged("is not sent to agents whose links are plain"), 0);
     far = given_agent(2, "a");
     third = given_agent(3, "b");
     settle();
     assert_int_equal(atomic_load(&stats->plan_withheld), 1);
     apply_file(text);
-    assert_int_equal(logged("is not sent to agents elsewhere"), 1);
+    assert_int_equal(logged("is not sent to agents whose links are plain"), 1);
     snprintf(text, sizeof(text), SECRET_FILE, "other");
     apply_file(text);
-    assert_int_equal(logged("is not sent to agents elsewhere"), 2);
+    assert_int_equal(logged("is not sent to agents whose links are plain"), 2);
     apply_file(NULL);
     assert_int_equal(atomic_load(&stats->plan_withheld), 0);
     session_put(near);
@@ -622,6 +624,64 @@ static void an_agent_that_moves_to_the_loopback_is_planned_anew(void **state)
     assert_int_equal(atomic_load(&stats->plan_withheld), 0);
     session_put(a);
     session_put(moved);
+}
+
+static void secrets_go_over_trusted_links(void **state)
+{
+    const struct control_stats *stats = control_stats(world.control);
+    struct session *plain = given_agent(1, "a"), *trusted;
+    struct directory *d;
+    char text[256];
+
+    (void)state;
+    world.trusted = true;
+    trusted = given_agent(2, "b");
+    snprintf(text, sizeof(text), SECRET_FILE, "hush");
+    apply_file(text);
+    assert_non_null(strstr(block_for(trusted, "10.0.0.2"), "hush"));
+    world.trusted = false;
+    assert_string_equal(block_for(plain, "10.0.0.1"), "none");
+    assert_int_equal(atomic_load(&stats->plan_withheld), 1);
+    world.now_ns += S(2);
+    step();
+    assert_int_equal(atomic_load(&stats->agents_trusted), 1);
+    d = directory_get(world.board);
+    assert_false(d->agents[0].trusted);
+    assert_true(d->agents[1].trusted);
+    directory_put(d);
+    session_put(plain);
+    session_put(trusted);
+}
+
+static void a_region_that_joined_takes_no_plain_agent_unless_it_migrates(void **state)
+{
+    const struct control_stats *stats = control_stats(world.control);
+    struct wire_request request = hello_request(3, "a");
+    struct control_change c = change(NULL);
+    struct clock_reading at = now();
+    struct session *plain = given_agent(1, "a"), *trusted;
+    struct wire_reply reply;
+
+    (void)state;
+    world.trusted = true;
+    trusted = given_agent(2, "a");
+    world.trusted = false;
+    assert_int_equal(atomic_load(&stats->excluded), 1);
+    assert_int_equal(logged("had to leave"), 1);
+    assert_null(ask(&request, "10.0.0.3", NULL, &reply));
+    assert_int_equal(reply.status, WIRE_REFUSED);
+    assert_non_null(strstr(reply.message, "-server.plain.migrate"));
+    assert_int_equal(atomic_load(&stats->refused[REGISTRY_REFUSED_JOINED]), 1);
+    wire_reply_free(&reply);
+    c.migrate = calloc(1, sizeof(*c.migrate));
+    c.migrate[0] = strdup("a");
+    c.registry.migrate_count = 1;
+    control_apply(world.control, &c, &at);
+    session_put(ask(&request, "10.0.0.3", NULL, &reply));
+    assert_int_equal(reply.status, WIRE_OK);
+    wire_reply_free(&reply);
+    session_put(plain);
+    session_put(trusted);
 }
 
 static void agents_keep_their_plan_when_the_next_is_too_large_to_send(void **state)
@@ -670,6 +730,8 @@ int main(void)
         TEST(secrets_stay_on_the_servers_host),
         TEST(an_entry_that_is_withheld_is_told_of_once_and_when_it_changes),
         TEST(an_agent_that_moves_to_the_loopback_is_planned_anew),
+        TEST(secrets_go_over_trusted_links),
+        TEST(a_region_that_joined_takes_no_plain_agent_unless_it_migrates),
         TEST(agents_keep_their_plan_when_the_next_is_too_large_to_send),
         TEST(a_thousand_agents_and_targets_are_planned_and_synced),
     };

@@ -106,6 +106,20 @@ static void collect(void)
 
 /* ---- tests ---- */
 
+static void what_is_queued_of_an_expelled_agent_is_not_applied(void **state)
+{
+    struct session *session = session_of(1, "a");
+
+    (void)state;
+    session_expel(session);
+    submit(session, 1, "b", &a_call);
+    collect();
+    assert_int_equal(fake_reply_count(), 1);
+    assert_int_equal(fake_reply_at(0).reply.status, WIRE_HELLO_NEEDED);
+    assert_null(mesh_find(mesh, "a", "b"));
+    session_put(session);
+}
+
 static void a_report_is_answered_after_it_was_applied(void **state)
 {
     struct session *session = session_of(1, "a");
@@ -371,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_report_is_answered_after_it_was_applied),
+        TEST(what_is_queued_of_an_expelled_agent_is_not_applied),
         TEST(every_shard_takes_part_in_the_mesh_and_rows_are_in_order),
         TEST(urls_of_every_shard_are_in_order_and_have_their_names),
         TEST(a_mesh_outlives_the_ingest_and_the_next_mesh),

@@ -15,7 +15,7 @@
 
 /* What the store was told. */
 static struct {
-    unsigned saved, forgotten;
+    unsigned saved, forgotten, joined, excluded;
     bool saved_alive;
     struct prober_id last_forgotten;
 } told;
@@ -34,6 +34,21 @@ static void note_forget(void *context, const struct prober_id *id)
     told.last_forgotten = *id;
 }
 
+static void note_joined(void *context, const struct joined_row *row)
+{
+    (void)context;
+    (void)row;
+    told.joined++;
+}
+
+static void note_excluded(void *context, const struct registry_agent *agent, const char *why)
+{
+    (void)context;
+    assert_false(agent->trusted);
+    assert_non_null(strstr(why, "-server.plain.migrate"));
+    told.excluded++;
+}
+
 static struct registry_config config(void)
 {
     return (struct registry_config){
@@ -45,6 +60,8 @@ static struct registry_config config(void)
         .agents_per_source = 10,
         .save = note_save,
         .forget = note_forget,
+        .save_joined = note_joined,
+        .excluded = note_excluded,
     };
 }
 
@@ -81,6 +98,7 @@ struct attempt {
     const char *region;
     const char *addresses[4]; /* up to the first NULL */
     enum wire_address_mode mode;
+    bool trusted;
 };
 
 struct outcome {
@@ -94,7 +112,8 @@ struct outcome {
 static struct outcome hello(struct registry *r, struct attempt a, uint64_t now_ns)
 {
     struct outcome o = {.err = PROBER_OK};
-    struct registry_caller caller = {id_of(a.agent), id_of(1000 + a.boot), address(a.peer)};
+    struct registry_caller caller = {id_of(a.agent), id_of(1000 + a.boot), address(a.peer),
+                                     a.trusted};
     struct wire_hello h = {
         .region = a.region ? a.region : "cn-a",
         .version = "1",
@@ -277,6 +296,209 @@ static void plain_links_can_be_refused_altogether(void **state)
     r = given_registry(&c);
     assert_refused(hello(r, (struct attempt){.agent = 1, .peer = "10.0.0.1"}, 1),
                    REGISTRY_REFUSED_PLAIN, "-server.plain");
+    registry_destroy(r);
+}
+
+static void who_proved_itself_is_taken_where_plain_links_are_refused(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r;
+    struct session *s;
+
+    (void)state;
+    c.accept_plain = false;
+    r = given_registry(&c);
+    s = taken(r, (struct attempt){.agent = 1, .peer = "10.0.0.1", .trusted = true}, 1);
+    assert_true(s->trusted);
+    assert_non_null(registry_call(r, s, S(1), EPOCH_NS));
+    assert_true(registry_at(r, 0)->trusted);
+    assert_int_equal(registry_trusted(r), 1);
+    session_put(s);
+    registry_destroy(r);
+}
+
+static void who_proved_itself_says_its_addresses_but_none_that_nobody_can_have(void **state)
+{
+    static const char *const never[] = {"127.0.0.1", "169.254.1.1", "fe80::1",
+                                        "224.0.0.1", "0.0.0.0",     "255.255.255.255"};
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+
+    (void)state;
+    session_put(taken(r,
+                      (struct attempt){.agent = 1,
+                                       .peer = "10.0.0.1",
+                                       .addresses = {"198.51.100.7", "2001:db8::7"},
+                                       .trusted = true},
+                      1));
+    assert_int_equal(registry_at(r, 0)->address_count, 2);
+    for (size_t i = 0; i < ARRAY_LEN(never); i++)
+        assert_refused(hello(r,
+                             (struct attempt){.agent = 2,
+                                              .peer = "10.0.0.2",
+                                              .addresses = {never[i]},
+                                              .mode = WIRE_ADDRESS_GIVEN,
+                                              .trusted = true},
+                             1),
+                       REGISTRY_REFUSED_ADDRESS, never[i]);
+    registry_destroy(r);
+}
+
+static void plain_agents_take_no_place_of_those_with_proof(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r;
+
+    (void)state;
+    c.agents_per_source = 2;
+    c.agents_max = 3;
+    r = given_registry(&c);
+    for (unsigned i = 0; i < 3; i++)
+        session_put(taken(r,
+                          (struct attempt){.agent = 1 + i,
+                                           .peer = i ? "10.0.0.1" : "10.0.0.2",
+                                           .region = "plain"},
+                          S(1)));
+    for (unsigned i = 0; i < 3; i++)
+        session_put(taken(r,
+                          (struct attempt){.agent = 11 + i,
+                                           .peer = "10.0.0.1",
+                                           .addresses = {"10.9.0.1"},
+                                           .region = "joined",
+                                           .trusted = true},
+                          S(1)));
+    assert_refused(hello(r,
+                         (struct attempt){.agent = 14,
+                                          .peer = "10.0.0.1",
+                                          .addresses = {"10.9.0.1"},
+                                          .region = "joined",
+                                          .trusted = true},
+                         S(2)),
+                   REGISTRY_REFUSED_FULL, "agents.max");
+    assert_int_equal(registry_count(r), 6);
+    registry_destroy(r);
+}
+
+/* What joined was `first`, in region eu at 10.0.0.1. */
+static struct session *given_joined(struct registry *r)
+{
+    return taken(r,
+                 (struct attempt){.agent = 1, .peer = "10.0.0.1", .region = "eu", .trusted = true},
+                 S(1));
+}
+
+static void what_joined_takes_no_plain_agent(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+
+    (void)state;
+    session_put(given_joined(r));
+    assert_int_equal(told.joined, 3);
+    assert_refused(
+        hello(r, (struct attempt){.agent = 1, .peer = "10.0.0.2", .region = "us"}, S(2)),
+        REGISTRY_REFUSED_JOINED, "has joined");
+    assert_refused(
+        hello(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "eu"}, S(2)),
+        REGISTRY_REFUSED_JOINED, "region eu");
+    assert_refused(hello(r,
+                         (struct attempt){.agent = 2,
+                                          .peer = "10.0.0.2",
+                                          .region = "us",
+                                          .addresses = {"10.0.0.1"}},
+                         S(2)),
+                   REGISTRY_REFUSED_JOINED, "address 10.0.0.1");
+    session_put(taken(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "us"}, S(2)));
+    registry_destroy(r);
+}
+
+static void what_joined_is_known_after_the_agent_was_forgotten_and_from_the_store(void **state)
+{
+    const struct joined_row row = {JOINED_REGION, "asia", "asia"};
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+
+    (void)state;
+    session_put(given_joined(r));
+    registry_remove(r, 0);
+    assert_int_equal(registry_load_joined(r, &row), PROBER_OK);
+    assert_refused(
+        hello(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "eu"}, S(2)),
+        REGISTRY_REFUSED_JOINED, "region eu");
+    assert_refused(
+        hello(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "asia"}, S(2)),
+        REGISTRY_REFUSED_JOINED, "region asia");
+    registry_destroy(r);
+}
+
+static void plain_agents_leave_when_their_region_joins(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+    struct session *plain =
+        taken(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "eu"}, S(1));
+    struct session *other =
+        taken(r, (struct attempt){.agent = 3, .peer = "10.0.0.3", .region = "us"}, S(1));
+
+    (void)state;
+    session_put(given_joined(r));
+    assert_int_equal(told.excluded, 1);
+    assert_int_equal(registry_count(r), 2);
+    assert_true(atomic_load(&plain->expelled));
+    assert_null(registry_call(r, plain, S(2), EPOCH_NS));
+    assert_false(atomic_load(&other->expelled));
+    session_put(plain);
+    session_put(other);
+    registry_destroy(r);
+}
+
+static void regions_that_migrate_take_both(void **state)
+{
+    static char eu[] = "eu";
+    char *const migrate[] = {eu};
+    struct registry_config c = config();
+    struct registry *r;
+
+    (void)state;
+    c.migrate = migrate;
+    c.migrate_count = 1;
+    r = given_registry(&c);
+    session_put(given_joined(r));
+    session_put(taken(r, (struct attempt){.agent = 2, .peer = "10.0.0.2", .region = "eu"}, S(2)));
+    /* Whoever says that it is of such a region gets nothing of the others. */
+    session_put(taken(r,
+                      (struct attempt){
+                          .agent = 5, .peer = "10.0.0.5", .region = "us", .trusted = true},
+                      S(2)));
+    assert_refused(
+        hello(r, (struct attempt){.agent = 5, .peer = "10.0.0.6", .region = "eu"}, S(40)),
+        REGISTRY_REFUSED_JOINED, "has joined");
+    assert_refused(hello(r,
+                         (struct attempt){.agent = 6,
+                                          .peer = "10.0.0.6",
+                                          .region = "eu",
+                                          .addresses = {"10.0.0.5"}},
+                         S(40)),
+                   REGISTRY_REFUSED_JOINED, "address 10.0.0.5");
+    c.migrate_count = 0;
+    registry_configure(r, &c);
+    assert_int_equal(told.excluded, 1);
+    registry_destroy(r);
+}
+
+static void who_proves_an_id_ends_its_plain_session(void **state)
+{
+    struct registry_config c = config();
+    struct registry *r = given_registry(&c);
+    struct session *plain =
+        taken(r, (struct attempt){.agent = 1, .boot = 1, .peer = "10.0.0.9"}, S(1));
+
+    (void)state;
+    session_put(taken(
+        r, (struct attempt){.agent = 1, .boot = 2, .peer = "10.0.0.1", .trusted = true}, S(2)));
+    assert_true(atomic_load(&plain->expelled));
+    assert_int_equal(registry_count(r), 1);
+    session_put(plain);
     registry_destroy(r);
 }
 
@@ -525,7 +747,7 @@ static void a_name_or_id_that_is_none_is_refused(void **state)
 {
     struct registry_config c = config();
     struct registry *r = given_registry(&c);
-    struct registry_caller caller = {{{0}}, id_of(1), address("10.0.0.1")};
+    struct registry_caller caller = {.boot = id_of(1), .peer = address("10.0.0.1")};
     struct wire_hello h = {.region = "cn-a"};
     struct outcome o;
 
@@ -549,6 +771,14 @@ int main(void)
         cmocka_unit_test(an_agent_beside_the_server_may_register_its_global_address),
         cmocka_unit_test(an_allowed_network_opens_its_addresses),
         cmocka_unit_test(plain_links_can_be_refused_altogether),
+        cmocka_unit_test(who_proved_itself_is_taken_where_plain_links_are_refused),
+        cmocka_unit_test(who_proved_itself_says_its_addresses_but_none_that_nobody_can_have),
+        cmocka_unit_test(plain_agents_take_no_place_of_those_with_proof),
+        cmocka_unit_test(what_joined_takes_no_plain_agent),
+        cmocka_unit_test(what_joined_is_known_after_the_agent_was_forgotten_and_from_the_store),
+        cmocka_unit_test(plain_agents_leave_when_their_region_joins),
+        cmocka_unit_test(regions_that_migrate_take_both),
+        cmocka_unit_test(who_proves_an_id_ends_its_plain_session),
         cmocka_unit_test(a_source_holds_only_so_many_living_agents),
         cmocka_unit_test(a_full_registry_takes_no_more),
         cmocka_unit_test(a_copied_identity_is_refused_while_the_other_lives),

@@ -193,25 +193,6 @@ static void too_many_series_are_refused_at_a_start_and_a_reload(void **state)
     assert_non_null(strstr(first, "-server.http.series.max"));
 }
 
-static void what_can_never_be_sent_is_refused_with_its_place(void **state)
-{
-    static const char *const secret =
-        "prober_configs:\n- {prober_type: http, targets: [a]}\n"
-        "- {prober_type: http, http: {bearer_token: hush}, targets: [b]}\n";
-    static const char *const anywhere[] = {":6000",           "0.0.0.0:6000", "[::]:6000",
-                                           "127.0.0.1:6000",  "[::1]:6000",   "localhost:6000",
-                                           "server.test:6000"};
-    char first[256];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(anywhere) / sizeof(*anywhere); i++)
-        assert_int_equal(faults_at_start(anywhere[i], secret, first), 0);
-    assert_int_equal(faults_at_start("192.0.2.7:6000", GOOD_TARGETS, first), 0);
-    assert_int_equal(faults_at_start("192.0.2.7:6000", secret, first), 1);
-    assert_non_null(strstr(first, "probe.yaml:3:prober_configs[1]: holds secrets or names files"));
-    assert_null(strstr(first, "hush"));
-}
-
 static void what_needs_a_restart_keeps_its_value(void **state)
 {
     (void)state;
@@ -244,7 +225,6 @@ int main(void)
         TEST(new_targets_are_probed_after_a_reload),
         TEST(a_fault_in_either_file_changes_nothing),
         TEST(too_many_series_are_refused_at_a_start_and_a_reload),
-        TEST(what_can_never_be_sent_is_refused_with_its_place),
         TEST(what_needs_a_restart_keeps_its_value),
         TEST(check_config_tells_by_its_exit_status),
     };

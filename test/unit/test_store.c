@@ -150,10 +150,39 @@ static void agents_survive_a_restart(void **state)
     assert_true(prober_id_equal(&l.last.id, &a.id));
     assert_string_equal(l.region, "华东1");
     assert_false(l.last.alive);
+    assert_false(l.last.trusted);
     assert_int_equal(l.last.address_count, 2);
     assert_true(prober_addr_equal(&l.last.addresses[1], &a.addresses[1]));
     assert_int_equal(l.last.first_seen_real_ns, a.first_seen_real_ns);
     assert_int_equal(l.last.last_seen_real_ns, a.last_seen_real_ns);
+    store_close(s);
+}
+
+static void note_joined(void *context, const struct joined_row *row)
+{
+    struct strbuf *text = context;
+
+    strbuf_printf(text, "%d %s %s;", (int)row->kind, row->key, row->region);
+}
+
+static void what_joined_survives_a_restart_and_who_it_was(void **state)
+{
+    struct store *s = given_store();
+    struct registry_agent a = given_agent(3, true);
+    struct strbuf text = STRBUF_INIT;
+
+    (void)state;
+    a.trusted = true;
+    store_save_agent(s, &a);
+    store_save_joined(s, &(struct joined_row){JOINED_REGION, "欧洲", "欧洲"});
+    store_save_joined(s, &(struct joined_row){JOINED_ADDRESS, "10.0.0.1", "us"});
+    store_save_joined(s, &(struct joined_row){JOINED_ADDRESS, "10.0.0.1", "欧洲"});
+    store_close(s);
+    s = given_store();
+    assert_true(load(s).last.trusted);
+    store_load_joined(s, note_joined, &text);
+    assert_string_equal(text.bytes, "1 欧洲 欧洲;2 10.0.0.1 欧洲;");
+    strbuf_free(&text);
     store_close(s);
 }
 
@@ -375,6 +404,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_base, remove_base)
     const struct CMUnitTest tests[] = {
         TEST(agents_survive_a_restart),
+        TEST(what_joined_survives_a_restart_and_who_it_was),
         TEST(no_number_is_given_twice_even_after_a_kill),
         TEST(nobody_else_may_read_the_files),
         TEST(a_second_server_is_kept_out),
