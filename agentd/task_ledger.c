@@ -21,7 +21,7 @@ struct task_ledger {
     struct task_ledger_entry *entries; /* oldest first */
 };
 
-static const char *const state_names[] = {"running", "interrupted", "ended"};
+static const char *const state_names[] = {"running", "interrupted", "ended", "told"};
 
 static bool is_id(const char *text)
 {
@@ -149,7 +149,7 @@ static size_t find_forgettable(const struct task_ledger *l, uint64_t now_ns)
     size_t i = 0;
 
     while (i < l->count &&
-           (l->entries[i].state != TASK_LEDGER_ENDED || now_ns < l->entries[i].began_ns ||
+           (l->entries[i].state < TASK_LEDGER_ENDED || now_ns < l->entries[i].began_ns ||
             now_ns - l->entries[i].began_ns < l->keep_ns))
         i++;
     return i;
@@ -188,14 +188,26 @@ enum prober_error task_ledger_begin(struct task_ledger *l, const char *id, uint6
     return err;
 }
 
-enum prober_error task_ledger_end(struct task_ledger *l, const char *id, struct prober_failure *why)
+static enum prober_error note(struct task_ledger *l, const char *id, enum task_ledger_state state,
+                              struct prober_failure *why)
 {
     struct task_ledger_entry *entry = find(l, id);
 
     if (!entry)
         return prober_fail(why, PROBER_ERR_NOT_FOUND, "task %.80s was never begun", id);
-    entry->state = TASK_LEDGER_ENDED;
+    entry->state = state;
     return save(l, why);
+}
+
+enum prober_error task_ledger_end(struct task_ledger *l, const char *id, struct prober_failure *why)
+{
+    return note(l, id, TASK_LEDGER_ENDED, why);
+}
+
+enum prober_error task_ledger_tell(struct task_ledger *l, const char *id,
+                                   struct prober_failure *why)
+{
+    return note(l, id, TASK_LEDGER_TOLD, why);
 }
 
 /* ---- looking ---- */

@@ -26,7 +26,8 @@ struct task_ledger;
 enum task_ledger_state {
     TASK_LEDGER_RUNNING,
     TASK_LEDGER_INTERRUPTED, /* it was running when a process before this one died */
-    TASK_LEDGER_ENDED
+    TASK_LEDGER_ENDED,
+    TASK_LEDGER_TOLD /* its end is known to who ordered it */
 };
 
 struct task_ledger_entry {
@@ -48,11 +49,14 @@ enum prober_error task_ledger_open(struct task_ledger **out, const char *path, s
  * (no id), PROBER_ERR_IO or another of file_replace: the task is not noted, and must not run. */
 enum prober_error task_ledger_begin(struct task_ledger *ledger, const char *id, uint64_t now_ns,
                                     struct prober_failure *why);
-/* Notes that a task has ended, or that the interruption of one was told.
- * Errors: PROBER_ERR_NOT_FOUND; PROBER_ERR_IO or another of file_replace: after a crash it would
- * count as interrupted. */
+/* Notes that a task has ended. Errors: PROBER_ERR_NOT_FOUND; PROBER_ERR_IO or another of
+ * file_replace: after a crash it would count as interrupted. */
 enum prober_error task_ledger_end(struct task_ledger *ledger, const char *id,
                                   struct prober_failure *why);
+/* Notes that who ordered a task knows of its end or interruption. Errors: as those of
+ * task_ledger_end; it would be told again. */
+enum prober_error task_ledger_tell(struct task_ledger *ledger, const char *id,
+                                   struct prober_failure *why);
 /* NULL when it is not remembered. Valid until the next call that changes the ledger. */
 const struct task_ledger_entry *task_ledger_find(const struct task_ledger *ledger, const char *id);
 size_t task_ledger_count(const struct task_ledger *ledger);

@@ -16,13 +16,17 @@
 #include "common/queue.h"
 #include "libprober/resolver.h"
 
-#define CANCELS_MAX 64 /* that wait to be read */
+#define WORDS_MAX 128 /* besides orders, that wait to be read */
 
 /* What other threads say to the worker. */
+enum word { ORDER, CANCEL, TOLD };
+
 struct message {
+    enum word word;
     char id[TASK_ID_MAX];
-    char *line; /* NULL: cancel */
+    char *line; /* of an order */
     size_t len;
+    uint64_t deadline_ns;
 };
 
 enum stage { WAITING, LOOKING_UP, ANSWERED, RUNNING, OVER };
@@ -173,7 +177,7 @@ static enum prober_error start(struct job *job, uint64_t now_ns, struct prober_f
         .raw = task_command_needs_raw(job->command),
         .shell = task_command_is_shell(job->command),
         .own = task_command_is_own(job->command),
-        .deadline_ns = w->settings.terms.deadline_ns,
+        .deadline_ns = job->order->deadline_ns,
         .grace_ns = w->settings.grace_ns,
         .output_max = w->settings.output_max,
         .output_stop = w->settings.output_stop,
@@ -239,6 +243,7 @@ static void begin(struct job *job, uint64_t now_ns)
     enum prober_family family;
     char path[TASK_PROGRAM_MAX];
 
+    terms.deadline_ns = job->order->deadline_ns;
     terms.servers = w->settings.servers;
     terms.own_ping = task_program_find("ping", w->settings.directories, path, &why) != PROBER_OK;
     if (task_command_parse(&job->command, &terms, job->order->line, job->order->len, &why)) {
@@ -304,18 +309,11 @@ static void forget_order(struct task_worker *w, struct message *m)
     message_free(m);
 }
 
-static bool ended_here(const struct task_worker *w, const char *id)
-{
-    const struct task_ledger_entry *entry = task_ledger_find(w->ledger, id);
-
-    return entry && !entry->former;
-}
-
 static void take_order(struct task_worker *w, struct message *m)
 {
     struct job **end_of_list = &w->jobs, *job;
 
-    if (find(w, m->id) || ended_here(w, m->id)) {
+    if (find(w, m->id)) {
         forget_order(w, m);
         return;
     }
@@ -336,25 +334,44 @@ static void take_order(struct task_worker *w, struct message *m)
     }
 }
 
+static void note_told(struct task_worker *w, const char *id)
+{
+    struct prober_failure why;
+    enum prober_error err = find(w, id) ? PROBER_OK : task_ledger_tell(w->ledger, id, &why);
+
+    if (err && err != PROBER_ERR_NOT_FOUND) /* it was refused, and never noted */
+        log_error("cannot note that the end of a task is known", LOG_S("task", id),
+                  LOG_S("err", why.text));
+}
+
+static void take_message(struct task_worker *w, struct message *m)
+{
+    struct job *job;
+
+    switch (m->word) {
+    case ORDER:
+        take_order(w, m);
+        return;
+    case CANCEL:
+        job = find(w, m->id);
+        if (job)
+            job->cancelled = true;
+        break;
+    case TOLD:
+        note_told(w, m->id);
+        break;
+    }
+    message_free(m);
+}
+
 static void take_messages(struct task_worker *w)
 {
     void *items[16];
     size_t count;
 
-    while ((count = queue_pop(w->messages, items, ARRAY_LEN(items), 0)) > 0) {
-        for (size_t i = 0; i < count; i++) {
-            struct message *m = items[i];
-            struct job *job = m->line ? NULL : find(w, m->id);
-
-            if (m->line) {
-                take_order(w, m);
-                continue;
-            }
-            if (job)
-                job->cancelled = true;
-            message_free(m);
-        }
-    }
+    while ((count = queue_pop(w->messages, items, ARRAY_LEN(items), 0)) > 0)
+        for (size_t i = 0; i < count; i++)
+            take_message(w, items[i]);
 }
 
 static void remove_over(struct task_worker *w)
@@ -472,7 +489,7 @@ enum prober_error task_worker_create(struct task_worker **out, const struct task
     atomic_init(&w->closing, false);
     pthread_mutex_init(&w->lock, NULL);
     task_rate_init(&w->rate, settings->per_minute, settings->burst);
-    err = queue_create(&w->messages, settings->running_max + settings->waiting_max + CANCELS_MAX);
+    err = queue_create(&w->messages, settings->running_max + settings->waiting_max + WORDS_MAX);
     if (!err && queue_fd(w->messages) < 0)
         err = prober_fail(why, PROBER_ERR_IO, "cannot make an eventfd for tasks");
     if (!err)
@@ -492,23 +509,33 @@ out:
     return err;
 }
 
-static struct message *make_message(const char *id, const char *line, size_t len)
+static struct message *make_message(enum word word, const char *id)
 {
     struct message *m = calloc(1, sizeof(*m));
 
     if (!m)
         return NULL;
+    m->word = word;
     strcpy(m->id, id);
+    return m;
+}
+
+static struct message *make_order(const char *id, const char *line, size_t len,
+                                  uint64_t deadline_ns)
+{
+    struct message *m = make_message(ORDER, id);
+
+    if (!m)
+        return NULL;
     m->len = len;
-    if (line) {
-        m->line = malloc(len + 1);
-        if (!m->line) {
-            free(m);
-            return NULL;
-        }
-        memcpy(m->line, line, len);
-        m->line[len] = '\0';
+    m->deadline_ns = deadline_ns;
+    m->line = malloc(len + 1);
+    if (!m->line) {
+        free(m);
+        return NULL;
     }
+    memcpy(m->line, line, len);
+    m->line[len] = '\0';
     return m;
 }
 
@@ -530,15 +557,18 @@ static enum prober_error count_order(struct task_worker *w, struct prober_failur
 }
 
 enum prober_error task_worker_submit(struct task_worker *w, const char *id, const char *line,
-                                     size_t len, struct prober_failure *why)
+                                     size_t len, uint64_t deadline_ns, struct prober_failure *why)
 {
+    uint64_t deadline_max_ns = w->settings.terms.deadline_ns;
     struct message *m;
     enum prober_error err;
 
     if (!id[0] || strlen(id) >= TASK_ID_MAX || len > TASK_LINE_MAX)
         return prober_fail(why, PROBER_ERR_RANGE, "no id, or a command of more than %d bytes",
                            TASK_LINE_MAX);
-    m = make_message(id, line, len);
+    if (deadline_ns < CLOCK_NS_PER_MS)
+        deadline_ns = CLOCK_NS_PER_MS;
+    m = make_order(id, line, len, deadline_ns < deadline_max_ns ? deadline_ns : deadline_max_ns);
     if (!m)
         return prober_fail(why, PROBER_ERR_NOMEM, "no memory for a task");
     err = count_order(w, why);
@@ -554,18 +584,28 @@ enum prober_error task_worker_submit(struct task_worker *w, const char *id, cons
     return err;
 }
 
-enum prober_error task_worker_cancel(struct task_worker *w, const char *id)
+static enum prober_error say(struct task_worker *w, enum word word, const char *id)
 {
     struct message *m;
     enum prober_error err;
 
     if (strlen(id) >= TASK_ID_MAX)
         return PROBER_OK;
-    m = make_message(id, NULL, 0);
+    m = make_message(word, id);
     err = m ? queue_push(w->messages, m) : PROBER_ERR_NOMEM;
     if (err)
         message_free(m);
     return err;
+}
+
+enum prober_error task_worker_cancel(struct task_worker *w, const char *id)
+{
+    return say(w, CANCEL, id);
+}
+
+enum prober_error task_worker_told(struct task_worker *w, const char *id)
+{
+    return say(w, TOLD, id);
 }
 
 void task_worker_set_policy(struct task_worker *w, struct policy *policy)
@@ -580,12 +620,17 @@ void task_worker_set_policy(struct task_worker *w, struct policy *policy)
     policy_put(before);
 }
 
+void task_worker_close(struct task_worker *w)
+{
+    atomic_store(&w->closing, true);
+    queue_close(w->messages);
+}
+
 void task_worker_stop(struct task_worker *w)
 {
     if (!w->started || w->stopped)
         return;
-    atomic_store(&w->closing, true);
-    queue_close(w->messages);
+    task_worker_close(w);
     pthread_join(w->thread, NULL);
     w->stopped = true;
 }

@@ -6,7 +6,8 @@
  *            (task_run); so many at once, the others wait their turn, and of more than that an
  *            order is refused. Every id that was taken comes to exactly one result, but for those
  *            that never began when the worker is stopped: these may be given again.
- * Threads    One of its own. task_worker_submit, _cancel and _set_policy from any thread; the
+ * Threads    One of its own. task_worker_submit, _cancel, _told, _set_policy and _close from any
+ *            thread; the
  *            listener is called on the worker's, and must not call task_worker_stop.
  * Ownership  Borrows the ledger until task_worker_destroy: nobody else uses it meanwhile.
  */
@@ -26,7 +27,7 @@
 #define TASK_WORKER_WAITING_MAX 256
 
 struct task_settings {
-    struct task_terms terms;
+    struct task_terms terms; /* its deadline_ns is the longest that an order may have */
     uint64_t grace_ns;       /* task_run_order */
     size_t output_max;       /* likewise */
     uint64_t output_stop;    /* likewise */
@@ -42,7 +43,7 @@ enum task_fate {
     TASK_RAN,         /* outcome tells how */
     TASK_REFUSED,     /* it did not run, and why: text */
     TASK_INTERRUPTED, /* it ran when the agent died, and does not run again */
-    TASK_RAN_BEFORE   /* it ended in an earlier life of the agent, and its result is gone */
+    TASK_RAN_BEFORE   /* it has ended, mostly in an earlier life of the agent; its result is gone */
 };
 
 struct task_result {
@@ -77,18 +78,24 @@ enum prober_error task_worker_create(struct task_worker **out, const struct task
                                      struct task_ledger *ledger, struct policy *policy,
                                      const struct task_listener *listener,
                                      struct prober_failure *why);
-/* Orders line[len], copied, under `id` (task_ledger.h). An id that waits, runs, or has run since
- * the ledger was opened changes nothing, and has no second result.
+/* Orders line[len], copied, under `id` (task_ledger.h). It may run for deadline_ns, 1 ms or more.
+ * An id that waits or runs changes nothing, and has no second result; one that has run does not run
+ * again.
  * Errors: PROBER_ERR_FULL (too many, or too many of late), PROBER_ERR_CLOSED, PROBER_ERR_RANGE (too
  * long, no id), PROBER_ERR_NOMEM; with a sentence in *why: it was not taken. */
 enum prober_error task_worker_submit(struct task_worker *worker, const char *id, const char *line,
-                                     size_t len, struct prober_failure *why);
+                                     size_t len, uint64_t deadline_ns, struct prober_failure *why);
 /* Ends a task that waits or runs, with a result; any other id changes nothing.
  * Errors: PROBER_ERR_FULL (try later), PROBER_ERR_CLOSED, PROBER_ERR_NOMEM. */
 enum prober_error task_worker_cancel(struct task_worker *worker, const char *id);
+/* Notes that the end of a task is known to who ordered it (task_ledger_tell); any other id changes
+ * nothing. Errors: as those of task_worker_cancel. */
+enum prober_error task_worker_told(struct task_worker *worker, const char *id);
 /* Judges hosts by another policy from the next task on. */
 void task_worker_set_policy(struct task_worker *worker, struct policy *policy);
-/* Takes no more orders, cancels what runs, and waits for its end and its results. */
+/* Takes no more orders, and cancels what runs. */
+void task_worker_close(struct task_worker *worker);
+/* The same, and waits for the end of what runs and for its results. */
 void task_worker_stop(struct task_worker *worker);
 /* Stops it if need be. NULL is fine. */
 void task_worker_destroy(struct task_worker *worker);

@@ -88,9 +88,12 @@ static void a_crash_interrupts_what_ran_and_it_never_begins_again(void **state)
     assert_int_equal(task_ledger_at(ledger, 0)->began_ns, NOW);
     assert_true(task_ledger_at(ledger, 0)->former);
     assert_int_equal(task_ledger_begin(ledger, "latest", NOW, &why), PROBER_ERR_FULL);
-    assert_int_equal(task_ledger_end(ledger, "ran", &why), PROBER_OK);
+    assert_int_equal(task_ledger_tell(ledger, "ran", &why), PROBER_OK);
     dies_and_comes_back(3);
-    assert_state("ran", TASK_LEDGER_ENDED);
+    assert_state("ran", TASK_LEDGER_TOLD);
+    assert_state("ended", TASK_LEDGER_ENDED);
+    assert_int_equal(task_ledger_begin(ledger, "ran", NOW, &why), PROBER_ERR_EXISTS);
+    assert_int_equal(task_ledger_tell(ledger, "unknown", &why), PROBER_ERR_NOT_FOUND);
 }
 
 static void the_oldest_is_forgotten_only_when_its_time_is_over_and_room_is_needed(void **state)

@@ -191,7 +191,7 @@ static int no_worker(void **state)
 
 static void orders(const char *id, const char *line)
 {
-    if (task_worker_submit(worker, id, line, strlen(line), &why))
+    if (task_worker_submit(worker, id, line, strlen(line), SECONDS(600), &why))
         fail_msg("%s", why.text);
 }
 
@@ -276,10 +276,10 @@ static void an_order_given_twice_runs_once(void **state)
     orders("endless", "ss");
     orders("a", "ping ::1");
     result_of("a");
+    forget_results();
     orders("a", "ping ::1");
-    orders("b", "ping ::1");
-    result_of("b");
-    assert_int_equal(results_count(), 2);
+    assert_int_equal(result_of("a").fate, TASK_RAN_BEFORE);
+    assert_int_equal(results_count(), 1);
     assert_int_equal(task_worker_cancel(worker, "endless"), PROBER_OK);
     assert_int_equal(result_of("endless").end, TASK_END_CANCELLED);
 }
@@ -311,7 +311,8 @@ static void more_than_can_wait_are_refused(void **state)
         snprintf(id, sizeof(id), "t%d", i);
         orders(id, "ss");
     }
-    assert_int_equal(task_worker_submit(worker, "more", "ss", 2, &why), PROBER_ERR_FULL);
+    assert_int_equal(task_worker_submit(worker, "more", "ss", 2, SECONDS(600), &why),
+                     PROBER_ERR_FULL);
     assert_int_equal(task_worker_cancel(worker, "t5"), PROBER_OK);
     result_of("t5");
     orders("more", "ss");
@@ -328,7 +329,7 @@ static void more_than_so_many_a_minute_are_refused(void **state)
     result_of("a");
     orders("b", "ping ::1");
     result_of("b");
-    assert_int_equal(task_worker_submit(worker, "c", "ss", 2, &why), PROBER_ERR_FULL);
+    assert_int_equal(task_worker_submit(worker, "c", "ss", 2, SECONDS(600), &why), PROBER_ERR_FULL);
     assert_non_null(strstr(why.text, "1 tasks a minute"));
 }
 
@@ -365,7 +366,8 @@ static void a_stopped_worker_ends_what_runs_and_takes_nothing_more(void **state)
     assert_int_equal(results_count(), 3);
     assert_int_equal(result_of("runs").end, TASK_END_CANCELLED);
     assert_int_equal(result_of("too").end, TASK_END_CANCELLED);
-    assert_int_equal(task_worker_submit(worker, "x", "ss", 2, &why), PROBER_ERR_CLOSED);
+    assert_int_equal(task_worker_submit(worker, "x", "ss", 2, SECONDS(600), &why),
+                     PROBER_ERR_CLOSED);
     assert_int_equal(task_worker_cancel(worker, "x"), PROBER_ERR_CLOSED);
     closes();
     opens();
@@ -394,6 +396,36 @@ static void after_a_crash_nothing_runs_a_second_time(void **state)
     forget_results();
     orders("ended", "ping ::1");
     assert_int_equal(result_of("ended").fate, TASK_RAN_BEFORE);
+}
+
+static void what_the_orderer_knows_of_is_noted(void **state)
+{
+    (void)state;
+    orders("a", "ping ::1");
+    result_of("a");
+    orders("b", "ping ::1");
+    result_of("b");
+    assert_int_equal(task_worker_told(worker, "b"), PROBER_OK);
+    assert_int_equal(task_worker_told(worker, "never-heard-of"), PROBER_OK);
+    orders("c", "ping ::1"); /* taken up after those */
+    result_of("c");
+    task_worker_close(worker);
+    assert_int_equal(task_worker_told(worker, "a"), PROBER_ERR_CLOSED);
+    closes();
+    assert_int_equal(task_ledger_open(&ledger, given_path(&files, "tasks"), 100, 1, &why),
+                     PROBER_OK);
+    assert_int_equal(task_ledger_find(ledger, "a")->state, TASK_LEDGER_ENDED);
+    assert_int_equal(task_ledger_find(ledger, "b")->state, TASK_LEDGER_TOLD);
+    assert_null(task_ledger_find(ledger, "never-heard-of"));
+    task_ledger_close(ledger);
+    opens();
+}
+
+static void an_order_has_a_deadline_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(task_worker_submit(worker, "short", "ss", 2, 1, &why), PROBER_OK);
+    assert_int_equal(result_of("short").end, TASK_END_TIMED_OUT);
 }
 
 static void when_nothing_can_be_noted_nothing_runs(void **state)
@@ -541,6 +573,8 @@ int main(int argc, char **argv)
         TEST(at_its_deadline_a_task_ends),
         TEST(a_stopped_worker_ends_what_runs_and_takes_nothing_more),
         TEST(after_a_crash_nothing_runs_a_second_time),
+        TEST(what_the_orderer_knows_of_is_noted),
+        TEST(an_order_has_a_deadline_of_its_own),
         TEST(when_nothing_can_be_noted_nothing_runs),
         TEST(another_policy_holds_from_the_next_task_on),
         TEST(a_url_is_probed_without_any_tool),
