@@ -397,3 +397,33 @@ void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_id
     write_spool(w, spool, stats, now);
     metrics_process(w, "prober_agent_build_info");
 }
+
+void agent_metrics_write_tasks(struct metrics_writer *w, const struct task_desk_counts *tasks)
+{
+    static const struct metric_family
+        taken = COUNTER("prober_agent_tasks_taken_total", "Tasks that this agent accepted."),
+        ended = COUNTER("prober_agent_tasks_total", "Tasks that came to an end, by how."),
+        running = GAUGE("prober_agent_tasks_running", NULL, "Tasks whose program runs."),
+        held = GAUGE("prober_agent_tasks_held", NULL, "Tasks whose end the server does not know."),
+        bytes = GAUGE("prober_agent_tasks_held_bytes", "bytes", "Output of those.");
+    const struct {
+        const char *name;
+        uint64_t value;
+    } ends[] = {
+        {"ran", tasks->ran}, {"refused", tasks->refused}, {"interrupted", tasks->interrupted}};
+
+    metrics_family(w, &taken);
+    metrics_sample_u64(w, NULL, 0, tasks->taken);
+    metrics_family(w, &ended);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        const struct metric_label label = {"end", ends[i].name};
+
+        metrics_sample_u64(w, &label, 1, ends[i].value);
+    }
+    metrics_family(w, &running);
+    metrics_sample_u64(w, NULL, 0, tasks->running);
+    metrics_family(w, &held);
+    metrics_sample_u64(w, NULL, 0, tasks->held);
+    metrics_family(w, &bytes);
+    metrics_sample_u64(w, NULL, 0, tasks->bytes);
+}

@@ -10,6 +10,7 @@
 
 #include "agentd/spool.h"
 #include "agentd/agent_stats.h"
+#include "agentd/task_desk.h"
 #include "common/clock.h"
 #include "common/metrics.h"
 
@@ -23,5 +24,7 @@ struct agent_metrics_identity {
 void agent_metrics_write(struct metrics_writer *w, const struct agent_metrics_identity *identity,
                          const struct agent_stats_copy *stats, const struct spool_counts *spool,
                          const struct clock_reading *now);
+/* The families of an agent that takes tasks. */
+void agent_metrics_write_tasks(struct metrics_writer *w, const struct task_desk_counts *tasks);
 
 #endif

@@ -21,6 +21,7 @@
 #include "agentd/runner.h"
 #include "agentd/secure_link.h"
 #include "agentd/spool.h"
+#include "agentd/task_service.h"
 #include "agentd/uplink.h"
 #include "agentd/wakeup.h"
 #include "common/clock.h"
@@ -51,6 +52,7 @@ struct daemon {
     struct spool *spool;
     struct runner *runner;
     struct http_runner *http_runner;
+    struct task_service tasks;
     struct hint_listener hints;
     struct link_client *link;
     struct secure_link *secure_link;
@@ -174,6 +176,15 @@ static enum prober_error open_runners(struct daemon *d, struct prober_failure *w
     return err;
 }
 
+/* A plain link brings no tasks. */
+static enum prober_error open_tasks(struct daemon *d, struct prober_failure *why)
+{
+    (void)why;
+    if (d->membership.credentials)
+        task_service_open(&d->tasks, d->settings, &d->link_wakeup);
+    return PROBER_OK;
+}
+
 static enum prober_error open_uplink(struct daemon *d, struct prober_failure *why)
 {
     const struct agentd_settings *s = d->settings;
@@ -186,6 +197,7 @@ static enum prober_error open_uplink(struct daemon *d, struct prober_failure *wh
                                    .credentials = d->membership.credentials,
                                    .spool = d->spool,
                                    .stats = d->stats,
+                                   .tasks = d->tasks.desk,
                                    .wakeup = &d->link_wakeup,
                                    .presence = on_presence,
                                    .plan = on_plan,
@@ -208,7 +220,8 @@ static enum prober_error open_web(struct daemon *d, struct prober_failure *why)
                                             .identity = &d->identity,
                                             .region = d->membership.region.name,
                                             .spool = d->spool,
-                                            .stats = d->stats};
+                                            .stats = d->stats,
+                                            .tasks = d->tasks.desk};
     struct prober_failure cause;
     enum prober_error err;
 
@@ -256,7 +269,7 @@ static enum prober_error start(struct daemon *d, struct prober_failure *why)
 static enum prober_error open_all(struct daemon *d, struct prober_failure *why)
 {
     static enum prober_error (*const steps[])(struct daemon *, struct prober_failure *) = {
-        open_identity, open_stores, open_runners, open_uplink, start};
+        open_identity, open_stores, open_runners, open_tasks, open_uplink, start};
     enum prober_error err = open_log(d->settings, why);
 
     if (!err && d->settings->upgrade)
@@ -313,6 +326,7 @@ static enum prober_error apply_reload(struct daemon *d, const struct agentd_sett
     if (!err) {
         runner_set_policy(d->runner, policy);
         http_runner_set_policy(d->http_runner, policy);
+        task_service_set_policy(&d->tasks, policy);
         spool_set_limit(d->spool, s->spool_bytes);
         uplink_set_sync_interval(d->uplink, s->sync_interval_ns);
     }
@@ -423,9 +437,11 @@ static void close_all(struct daemon *d)
     /* It waits for its connections for up to 2 s, in which the rest need not wait. */
     bool web_closes = d->web && pthread_create(&web_closer, NULL, close_web, d->web) == 0;
 
+    task_service_close(&d->tasks);
     http_runner_finish(d->http_runner, PROBES_GRACE_NS);
     runner_stop(d->runner, PROBES_GRACE_NS);
     http_runner_join(d->http_runner);
+    task_service_stop(&d->tasks);
     uplink_drain(d->uplink, SPOOL_PATIENCE_NS);
     if (d->spool)
         spool_counts(d->spool, &left);
@@ -438,6 +454,7 @@ static void close_all(struct daemon *d)
         local_web_close(d->web);
     hint_listener_close(&d->hints);
     uplink_destroy(d->uplink);
+    task_service_destroy(&d->tasks);
     secure_link_destroy(d->secure_link);
     link_client_close(d->link);
     membership_close(&d->membership);

@@ -23,10 +23,15 @@ static void serve_metrics(struct web_exchange *x, void *context)
     struct clock_reading now = clock_read();
     struct agent_stats_copy stats;
     struct spool_counts spool;
+    struct task_desk_counts tasks;
 
     agent_stats_read(web->config.stats, &stats);
     spool_counts(web->config.spool, &spool);
     agent_metrics_write(&w, &identity, &stats, &spool, &now);
+    if (web->config.tasks) {
+        task_desk_counts(web->config.tasks, &tasks);
+        agent_metrics_write_tasks(&w, &tasks);
+    }
     metrics_end(&w);
     if (strbuf_ok(&out))
         web_reply(x, 200, metrics_content_type(w.format), out.bytes, out.len);

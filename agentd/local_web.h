@@ -2,7 +2,7 @@
  * local_web - /metrics, /-/healthy and /-/ready of this agent.
  *
  * Threads    Handlers run on the web server's threads, and read copies of counters.
- * Ownership  Borrows stats, spool and identity, which must outlive it.
+ * Ownership  Borrows stats, spool, tasks and identity, which must outlive it.
  */
 #ifndef AGENTD_LOCAL_WEB_H
 #define AGENTD_LOCAL_WEB_H
@@ -10,6 +10,7 @@
 #include "agentd/identity.h"
 #include "agentd/spool.h"
 #include "agentd/agent_stats.h"
+#include "agentd/task_desk.h"
 #include "common/error.h"
 
 struct local_web;
@@ -20,6 +21,7 @@ struct local_web_config {
     const char *region;
     struct spool *spool;
     struct agent_stats *stats;
+    struct task_desk *tasks; /* NULL: none are taken */
 };
 
 /* Errors: those of web_open. */

@@ -4,6 +4,7 @@
 
 #include "agentd/address.h"
 #include "agentd/policy.h"
+#include "agentd/task_worker.h"
 #include "common/addr.h"
 #include "common/array.h"
 #include "common/join_token.h"
@@ -13,6 +14,9 @@
 #define S (INT64_C(1000) * MS)
 #define HOUR (INT64_C(3600) * S)
 
+#define TASK_OUTPUT_MIN (4u << 10)
+#define TASK_OUTPUT_MAX (16u << 20)
+
 #define AT(member) offsetof(struct agentd_settings, member)
 
 #define GENERAL "General"
@@ -20,11 +24,13 @@
 #define WHO "Who this agent is"
 #define LINK "Link to the server"
 #define PROBING "Probing"
+#define TASKS "Tasks"
 #define LOCAL "Local HTTP"
 #define LATER "With a later release"
 
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const network_types[] = {"intranet", "public", NULL};
+static const char *const task_policies[] = {"off", "allowlist", "shell", NULL};
 static const char *const timestamps[] = {"auto", "user", "kernel", NULL};
 
 const struct option agentd_options[] = {
@@ -83,7 +89,8 @@ const struct option agentd_options[] = {
     {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
      "The server.", 0, 0, NULL, 0},
     {"agent.join", OPTION_SECRET, AT(join_token), "", LINK, "token",
-     "Token of `serverd join-token`, with which the agent gets a certificate when it has none: then "
+     "Token of `serverd join-token`, with which the agent gets a certificate when it has none: "
+     "then "
      "its link is encrypted, and the server knows it. TOKEN, @FILE, or - for standard input. An "
      "agent that has joined needs it no more.",
      0, 0, NULL, 0},
@@ -157,6 +164,23 @@ const struct option agentd_options[] = {
      "are. Empty: probes that need a file are not made.",
      0, 0, NULL, 0},
 
+    {"agent.task", OPTION_CHOICE, AT(task), "allowlist", TASKS, NULL,
+     "What the server may have this agent run, over a trusted link: allowlist, read-only forms of "
+     "known diagnostic commands; shell, any line; off, nothing.",
+     0, 0, task_policies, 0},
+    {"agent.task.running", OPTION_INT, AT(task_running), "4", TASKS, NULL,
+     "How many tasks run at the same time; the others wait for their turn.", 1,
+     TASK_WORKER_RUNNING_MAX, NULL, 0},
+    {"agent.task.rate", OPTION_INT, AT(task_rate), "60", TASKS, NULL,
+     "How many tasks are taken in a minute, half of them at once; more are refused.", 1, 6000, NULL,
+     0},
+    {"agent.task.output", OPTION_SIZE, AT(task_output), "1MB", TASKS, NULL,
+     "How much is kept of what a task writes to stdout, and to stderr: 4KB to 16MB. Of more, the "
+     "middle is left out.",
+     0, 0, NULL, 0},
+    {"agent.task.deadline", OPTION_DURATION, AT(task_deadline_ns), "10m", TASKS, NULL,
+     "How long a task may run at most, whatever the server says.", S, 24 * HOUR, NULL, 0},
+
     {"agent.http.listen.addr", OPTION_STRING, AT(http_listen), "", LOCAL, "host:port",
      "Where to serve /metrics, /-/healthy and /-/ready of this agent. Empty: nowhere.", 0, 0, NULL,
      0},
@@ -203,8 +227,7 @@ static void check_trust(const struct agentd_settings *s, struct problems *proble
     if (given != 0 && given != 3)
         problems_add(problems, NULL, 0, "agent.pki.ca",
                      "agent.pki.ca, .certificate and .key go together: name all three or none");
-    if (s->join_token[0] &&
-        join_token_parse(s->join_token, strlen(s->join_token), &token, &why))
+    if (s->join_token[0] && join_token_parse(s->join_token, strlen(s->join_token), &token, &why))
         problems_add(problems, NULL, 0, "agent.join", "%s", why.text);
     if (s->join_token[0] && given)
         problems_add(problems, NULL, 0, "agent.join",
@@ -255,6 +278,8 @@ enum prober_error agentd_settings_load(struct agentd_settings *settings, int arg
     check_networks(settings, problems);
     if (!settings->state_dir[0])
         problems_add(problems, NULL, 0, "agent.state.dir", "must name a directory");
+    if (settings->task_output < TASK_OUTPUT_MIN || settings->task_output > TASK_OUTPUT_MAX)
+        problems_add(problems, NULL, 0, "agent.task.output", "must be 4KB to 16MB");
     if (settings->secrets_dir[0] && settings->secrets_dir[0] != '/')
         problems_add(problems, NULL, 0, "agent.secrets.dir", "must be an absolute path");
     if (settings->icmp_timeout_ns == 0) {

@@ -52,6 +52,11 @@ struct agentd_settings {
     struct option_list allow, deny; /* networks: "10.0.0.0/8" */
     struct option_list dns_servers; /* none: the system's */
     char *secrets_dir;              /* "": none; else absolute */
+    /* tasks */
+    int task;                        /* enum task_policy */
+    int64_t task_running, task_rate; /* at once; a minute */
+    uint64_t task_output;            /* bytes kept of each stream */
+    uint64_t task_deadline_ns;       /* the longest */
     /* local web */
     char *http_listen; /* "": none */
     /* accepted for the sake of old command lines; nothing is behind them yet */

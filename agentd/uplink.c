@@ -48,13 +48,19 @@ struct uplink {
     uint64_t heartbeat_ns;
     uint64_t plan_revision; /* of the plan that we have from this server boot; 0: none */
     uint64_t last_sync_ns, hint_due_ns, addresses_due_ns, addresses_sessions;
-    struct retry hello, sync, report, renewal;
+    bool task_was_last; /* of reports: those of tasks and of probes take turns */
+    struct retry hello, sync, report, task, renewal;
     struct report_table table;
     struct agent_stats_link stats;
-    bool told_down;              /* in the log: the first time, we are down from the start */
+    bool told_down;                     /* in the log: the first time, we are down from the start */
     char refusal[WIRE_MESSAGE_MAX + 1]; /* the last one, in the log */
     struct strbuf body, answer;
 };
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 static uint64_t jittered(uint64_t ns)
 {
@@ -231,27 +237,34 @@ static bool addresses_equal(const struct address_set *a, const struct address_se
     return true;
 }
 
+/* NULL unless tasks may be spoken of. */
+static struct task_desk *desk_of(const struct uplink *u)
+{
+    return secure_link_is_trusted(u->config.link) ? u->config.tasks : NULL;
+}
+
 static enum prober_error send_hello(struct uplink *u, uint64_t now_ns, struct wire_reply *reply,
                                     struct prober_failure *why)
 {
-    static const char *const capabilities[] = {"icmp", "arrivals", "http"};
+    static const char *const capabilities[] = {"icmp", "arrivals", "http", "task"};
     const char *addresses[WIRE_ADDRESSES_MAX];
     struct wire_request request = request_of(u, WIRE_HELLO);
 
     u->told = *own_addresses(u, now_ns);
     for (size_t i = 0; i < u->told.count; i++)
         addresses[i] = u->told.texts[i];
-    request.as.hello = (struct wire_hello){.region = u->config.region,
-                                           .version = PROBER_VERSION,
-                                           .os = u->host.sysname,
-                                           .architecture = u->host.machine,
-                                           .address_mode = u->told.mode,
-                                           .addresses = addresses,
-                                           .address_count = u->told.count,
-                                           .probe_interval_ns = u->config.probe_interval_ns,
-                                           .probe_timeout_ns = u->config.probe_timeout_ns,
-                                           .capabilities = capabilities,
-                                           .capability_count = ARRAY_LEN(capabilities)};
+    request.as.hello =
+        (struct wire_hello){.region = u->config.region,
+                            .version = PROBER_VERSION,
+                            .os = u->host.sysname,
+                            .architecture = u->host.machine,
+                            .address_mode = u->told.mode,
+                            .addresses = addresses,
+                            .address_count = u->told.count,
+                            .probe_interval_ns = u->config.probe_interval_ns,
+                            .probe_timeout_ns = u->config.probe_timeout_ns,
+                            .capabilities = capabilities,
+                            .capability_count = ARRAY_LEN(capabilities) - !desk_of(u)};
     return ask(u, &request, now_ns, reply, why);
 }
 
@@ -316,6 +329,8 @@ static void take_sync(struct uplink *u, const struct wire_reply *reply, uint64_t
     clear_retry(&u->sync);
     u->hello.pause_ns = 0;
     u->last_sync_ns = now_ns;
+    if (desk_of(u))
+        task_desk_take(desk_of(u), sync);
     if (!sync->has_plan)
         return;
     if (agent_plan_create(&plan, sync->plan_revision, &sync->plan)) {
@@ -449,8 +464,8 @@ static enum prober_error take_renewal(struct uplink *u, const struct wire_reply 
     if (reply->status != WIRE_OK || reply->call != WIRE_RENEW)
         return prober_fail(why, PROBER_ERR_DENIED, "the server does not renew it: %s",
                            reply->message);
-    err = credentials_accept(u->config.credentials, reply->as.renew.certificate, NULL, u->now_s,
-                             why);
+    err =
+        credentials_accept(u->config.credentials, reply->as.renew.certificate, NULL, u->now_s, why);
     return err ? err : secure_link_trust_by(u->config.link, u->config.credentials, why);
 }
 
@@ -477,6 +492,56 @@ static void do_renewal(struct uplink *u, uint64_t now_ns)
     }
     wire_reply_free(&reply);
     strbuf_free(&asked);
+}
+
+/* ---- reports of tasks ---- */
+
+static void do_task_report(struct uplink *u, const struct wire_task_report *report, uint64_t now_ns)
+{
+    struct wire_request request = request_of(u, WIRE_TASK_REPORT);
+    struct task_desk *desk = desk_of(u);
+    struct wire_reply reply = {0};
+    struct prober_failure why;
+    enum prober_error err;
+
+    request.as.task_report = *report;
+    err = ask(u, &request, now_ns, &reply, &why);
+    if (err == PROBER_ERR_RANGE) { /* of our own encoding */
+        task_desk_reject(desk, why.text);
+        return;
+    }
+    if (err) {
+        no_answer(u, &u->task, err, &why, now_ns);
+        return;
+    }
+    if (reply.status == WIRE_MALFORMED || reply.status == WIRE_NOT_KNOWN) {
+        task_desk_reject(desk, reply.message);
+    } else if (is_accepted(u, &u->task, &reply, now_ns)) {
+        clear_retry(&u->task);
+        u->hello.pause_ns = 0;
+        if (reply.call == WIRE_TASK_REPORT)
+            task_desk_answer(desk, &reply.as.task_report, now_ns);
+        else
+            back_off(&u->task, now_ns, PAUSE_MAX_NS);
+    }
+    wire_reply_free(&reply);
+}
+
+/* True when it reported; else *due_ns becomes sooner, if there will be something sooner. */
+static bool turn_tasks(struct uplink *u, uint64_t now_ns, uint64_t *due_ns)
+{
+    struct task_desk *desk = desk_of(u);
+    struct wire_task_report report;
+    uint64_t next_ns = u->task.not_before_ns;
+
+    if (!desk)
+        return false;
+    if (now_ns >= next_ns && task_desk_next(desk, now_ns, &report, &next_ns)) {
+        do_task_report(u, &report, now_ns);
+        return true;
+    }
+    *due_ns = min_u64(*due_ns, next_ns);
+    return false;
 }
 
 /* ---- what is due ---- */
@@ -510,11 +575,6 @@ static void take_hint(struct uplink *u, uint64_t now_ns)
     u->hint_due_ns = due;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void tell_link(struct uplink *u)
 {
     struct secure_link_counts counts;
@@ -526,11 +586,28 @@ static void tell_link(struct uplink *u)
     u->stats.failed_handshakes = counts.failed;
 }
 
+static uint64_t turn_reports(struct uplink *u, const struct clock_reading *now, uint64_t due)
+{
+    struct batch *batch = spool_oldest(u->config.spool);
+    bool ready = batch && now->mono_ns >= u->report.not_before_ns;
+
+    if ((!ready || !u->task_was_last) && turn_tasks(u, now->mono_ns, &due)) {
+        u->task_was_last = true;
+        return now->mono_ns;
+    }
+    u->task_was_last = false;
+    if (!batch)
+        return due;
+    if (!ready)
+        return min_u64(due, u->report.not_before_ns);
+    do_report(u, batch, now);
+    return now->mono_ns;
+}
+
 uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
 {
     bool draining = atomic_load(&u->draining);
     uint64_t now_ns = now->mono_ns, due;
-    struct batch *batch;
 
     take_hint(u, now_ns);
     u->now_s = (int64_t)(now->real_ns / CLOCK_NS_PER_S);
@@ -553,13 +630,7 @@ uint64_t uplink_turn(struct uplink *u, const struct clock_reading *now)
         do_renewal(u, now_ns);
         return now_ns;
     }
-    batch = spool_oldest(u->config.spool);
-    if (!batch)
-        return due;
-    if (now_ns < u->report.not_before_ns)
-        return min_u64(due, u->report.not_before_ns);
-    do_report(u, batch, now);
-    return now_ns;
+    return turn_reports(u, now, due);
 }
 
 bool uplink_is_drained(const struct uplink *u)
@@ -567,7 +638,7 @@ bool uplink_is_drained(const struct uplink *u)
     struct spool_counts counts;
 
     spool_counts(u->config.spool, &counts);
-    return counts.reports == 0;
+    return counts.reports == 0 && (!u->config.tasks || task_desk_is_empty(u->config.tasks));
 }
 
 /* ---- life ---- */

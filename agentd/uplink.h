@@ -22,6 +22,7 @@
 #include "agentd/agent_stats.h"
 #include "agentd/credentials.h"
 #include "agentd/secure_link.h"
+#include "agentd/task_desk.h"
 #include "agentd/wakeup.h"
 #include "common/addr.h"
 #include "common/clock.h"
@@ -42,7 +43,8 @@ struct uplink_config {
     struct agent_stats *stats;
     struct secure_link *link;
     struct credentials *credentials; /* by which the link is trusted: to be renewed; NULL: none */
-    struct wakeup *wakeup; /* signalled by hints, spool, drain */
+    struct task_desk *tasks; /* for the tasks of a trusted link; NULL: none are taken */
+    struct wakeup *wakeup;   /* signalled by hints, spool, tasks, drain */
     /* What we are called and the address that the server sees (family NONE: not known); then the
      * new plan, which is then the callee's; then the port at which the server gives hints. */
     void (*presence)(void *context, uint32_t agent_number, const struct prober_addr *observed);
@@ -67,7 +69,7 @@ enum prober_error uplink_start(struct uplink *u, struct prober_failure *why);
 /* The server has something new. */
 void uplink_hint(struct uplink *u);
 void uplink_set_sync_interval(struct uplink *u, uint64_t interval_ns);
-/* Delivers what is spooled, for at most patience_ns, and ends the thread. */
+/* Delivers what is spooled and what came of tasks, for at most patience_ns, and ends the thread. */
 void uplink_drain(struct uplink *u, uint64_t patience_ns);
 void uplink_destroy(struct uplink *u); /* drained, or never started; NULL is fine */
 
