@@ -53,6 +53,22 @@ static const char *const migrations[] = {
     "CREATE TABLE revocations (id BLOB PRIMARY KEY, at_s INTEGER NOT NULL) WITHOUT ROWID;",
     "CREATE TABLE joined (kind INTEGER NOT NULL, key TEXT NOT NULL, region TEXT NOT NULL,"
     " PRIMARY KEY (kind, key)) WITHOUT ROWID;",
+    "CREATE TABLE tasks (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+    " region TEXT NOT NULL, expr TEXT NOT NULL, line TEXT NOT NULL, who TEXT NOT NULL,"
+    " client TEXT NOT NULL, made_ns INTEGER NOT NULL, timeout_ns INTEGER NOT NULL,"
+    " cancelled_by TEXT NOT NULL, cancelled_ns INTEGER NOT NULL);"
+    "CREATE TABLE task_rows (task INTEGER NOT NULL, agent BLOB NOT NULL,"
+    " agent_number INTEGER NOT NULL, region TEXT NOT NULL, address TEXT NOT NULL,"
+    " state INTEGER NOT NULL, told INTEGER NOT NULL, filed INTEGER NOT NULL, how INTEGER NOT NULL,"
+    " value INTEGER NOT NULL, left_behind INTEGER NOT NULL, duration_ns INTEGER NOT NULL,"
+    " out_have INTEGER NOT NULL, out_kept INTEGER NOT NULL, out_total INTEGER NOT NULL,"
+    " err_have INTEGER NOT NULL, err_kept INTEGER NOT NULL, err_total INTEGER NOT NULL,"
+    " text TEXT NOT NULL, notes TEXT NOT NULL, queued_ns INTEGER NOT NULL,"
+    " sent_ns INTEGER NOT NULL, began_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL,"
+    " PRIMARY KEY (task, agent)) WITHOUT ROWID;"
+    "CREATE TABLE task_outputs (task INTEGER NOT NULL, agent BLOB NOT NULL,"
+    " stream INTEGER NOT NULL, first INTEGER NOT NULL, bytes BLOB NOT NULL,"
+    " PRIMARY KEY (task, agent, stream, first));",
 };
 
 enum statement {
