@@ -61,7 +61,7 @@ static enum prober_error load_revocations(struct admission *j, struct prober_fai
 }
 
 enum prober_error admission_create(struct admission **out, const struct admission_config *config,
-                                 struct prober_failure *why)
+                                   struct prober_failure *why)
 {
     struct enrolment_config enrolment = {.ca = config->ca, .server_boot = config->server_boot};
     struct admission *j = calloc(1, sizeof(*j));
@@ -100,7 +100,7 @@ struct enrolment *admission_enrolment(const struct admission *j)
 }
 
 enum prober_error admission_listen(struct admission *j, const struct admission_socket *socket,
-                                 struct prober_failure *why)
+                                   struct prober_failure *why)
 {
     const struct local_server_config config = {.dir = j->config.state_dir,
                                                .timeout_ns = COMMAND_NS,

@@ -66,7 +66,7 @@ static int change(const struct command *command, enum local_command which, const
     int status;
 
     if (prober_id_parse(id, &request.agent) || prober_id_is_zero(&request.agent)) {
-        fprintf(stderr, "an agent is named by its id, 32 hex digits: 'serverd agents' lists them\n");
+        fputs("an agent is named by its id, 32 hex digits: 'serverd agents' lists them\n", stderr);
         return COMMAND_USAGE;
     }
     status = command_ask(command, &request, &answer);

@@ -44,8 +44,7 @@ static void part(const struct command *command, int argc, char *const *argv, str
                  struct words *rest)
 {
     for (int i = 0; i < argc; i++) {
-        const struct option *option =
-            find_option(command->options, command->option_count, argv[i]);
+        const struct option *option = find_option(command->options, command->option_count, argv[i]);
         struct words *words = option ? own : rest;
 
         words->items[words->count++] = argv[i];
@@ -185,7 +184,8 @@ void command_print_time(FILE *out, int64_t seconds)
 
 void command_print_word(FILE *out, const char *text)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/@";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/@";
     bool quoted = text[0] == '\0';
 
     for (const char *c = text; *c; c++)

@@ -42,8 +42,8 @@ struct enrolment {
     struct queue *queue;        /* struct job */
     pthread_t thread;
     bool started;
-    uint64_t logged_ns;  /* the last refusal; owned by the thread */
-    uint64_t not_logged; /* since then; owned by the thread */
+    uint64_t logged_ns;                            /* the last refusal; owned by the thread */
+    uint64_t not_logged;                           /* since then; owned by the thread */
     atomic_uint_fast64_t results[2][RESULT_COUNT]; /* of joins, of renewals */
 };
 
@@ -102,8 +102,7 @@ static enum prober_error find_owner(struct enrolment *e, struct grant *grant,
 }
 
 static enum prober_error check_join(struct enrolment *e, const struct wire_join *join,
-                                    int64_t now_s, struct grant *grant,
-                                    struct prober_failure *why)
+                                    int64_t now_s, struct grant *grant, struct prober_failure *why)
 {
     const struct prober_id fresh = prober_id_random();
     struct join_ask ask = {.region = join->region};

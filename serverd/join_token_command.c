@@ -35,7 +35,8 @@ static const struct option options[] = {
      .help = "List the tokens there are; their secrets are kept nowhere."},
     {.name = "revoke", .type = OPTION_STRING, .offset = AT(revoke),
      .group = "Instead of making one", .argument = "name",
-     .help = "Take back the token of this name, as -list shows it. Agents that joined with it stay."},
+     .help = "Take back the token of this name, as -list shows it. Agents that joined with it "
+             "stay."},
     {.name = "json", .type = OPTION_BOOL, .offset = AT(json), .group = "General",
      .help = "With -list: print JSON."},
     {.name = "h", .type = OPTION_BOOL, .offset = AT(h), .group = "General",

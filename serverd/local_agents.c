@@ -94,14 +94,13 @@ static void append(struct json *array, const struct gathered *g, const struct pr
                    const struct directory_agent *agent, const struct store_member *member)
 {
     const struct revocation *revoked = find_row(&g->revocations, id);
-    char text[PROBER_ADDR_TEXT_MAX > PROBER_ID_TEXT_MAX ? PROBER_ADDR_TEXT_MAX
-                                                        : PROBER_ID_TEXT_MAX];
+    char address[PROBER_ADDR_TEXT_MAX], id_text[PROBER_ID_TEXT_MAX];
     struct json *row = json_object();
 
-    json_add_string(row, "id", prober_id_format(id, text));
+    json_add_string(row, "id", prober_id_format(id, id_text));
     json_add_string(row, "region", agent ? agent->region : member ? member->region : "");
     json_add_string(row, "address",
-                    agent && agent->observed.family ? prober_addr_format(&agent->observed, text)
+                    agent && agent->observed.family ? prober_addr_format(&agent->observed, address)
                                                     : "");
     json_add_string(row, "version", agent ? agent->version : "");
     json_add_bool(row, "alive", agent && agent->alive);

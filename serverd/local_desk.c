@@ -47,8 +47,7 @@ static enum prober_error make_token(const struct local_desk *desk,
     json_add_string(out, "token", text);
     json_add_string(out, "name", name);
     json_add_string(out, "region", request->region);
-    json_add_u64(out, "uses",
-                 (uint64_t)(request->uses ? request->uses : JOIN_USES_DEFAULT));
+    json_add_u64(out, "uses", (uint64_t)(request->uses ? request->uses : JOIN_USES_DEFAULT));
     json_add_u64(out, "expires_s",
                  (uint64_t)(now_s + (request->ttl_s ? request->ttl_s : JOIN_TTL_DEFAULT_S)));
     json_add_string(out, "listen", desk->listen);
@@ -135,9 +134,9 @@ static enum prober_error unrevoke_agent(const struct local_desk *desk,
 }
 
 static const act_fn acts[] = {
-    [LOCAL_TOKEN_MAKE] = make_token,       [LOCAL_TOKEN_LIST] = list_tokens,
-    [LOCAL_TOKEN_REVOKE] = revoke_token,   [LOCAL_AGENT_LIST] = list_agents,
-    [LOCAL_AGENT_REVOKE] = revoke_agent,   [LOCAL_AGENT_UNREVOKE] = unrevoke_agent,
+    [LOCAL_TOKEN_MAKE] = make_token,     [LOCAL_TOKEN_LIST] = list_tokens,
+    [LOCAL_TOKEN_REVOKE] = revoke_token, [LOCAL_AGENT_LIST] = list_agents,
+    [LOCAL_AGENT_REVOKE] = revoke_agent, [LOCAL_AGENT_UNREVOKE] = unrevoke_agent,
 };
 
 /* ---- changes ---- */
@@ -149,8 +148,9 @@ static int status_of(enum prober_error err)
         enum prober_error err;
         int status;
     } rows[] = {
-        {PROBER_OK, 200},           {PROBER_ERR_RANGE, 400}, {PROBER_ERR_SYNTAX, 400},
-        {PROBER_ERR_NOT_FOUND, 404}, {PROBER_ERR_EXISTS, 409}, {PROBER_ERR_FULL, 409},
+        {PROBER_OK, 200},         {PROBER_ERR_RANGE, 400},
+        {PROBER_ERR_SYNTAX, 400}, {PROBER_ERR_NOT_FOUND, 404},
+        {PROBER_ERR_EXISTS, 409}, {PROBER_ERR_FULL, 409},
         {PROBER_ERR_STATE, 409},
     };
 
@@ -228,7 +228,8 @@ void local_desk_handle(void *context, uid_t uid, const char *line, size_t len,
     if (text) {
         strbuf_puts(answer, text);
     } else {
-        const char *error = err && why.code ? why.text : prober_error_text(err ? err : PROBER_ERR_NOMEM);
+        const char *error =
+            err && why.code ? why.text : prober_error_text(err ? err : PROBER_ERR_NOMEM);
 
         strbuf_puts(answer, "{\"error\":");
         json_put_string(answer, error, strlen(error));

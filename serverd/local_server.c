@@ -16,7 +16,7 @@
 #include "serverd/local_request.h"
 #include "serverd/local_socket.h"
 
-#define PAUSE_NS (100 * CLOCK_NS_PER_MS) /* after a client that could not be taken */
+#define PAUSE_NS (100 * CLOCK_NS_PER_MS)  /* after a client that could not be taken */
 #define LINE_ROOM (LOCAL_REQUEST_MAX + 1) /* with its end */
 
 /* A client writes its line, and then takes its answer. */
@@ -37,7 +37,7 @@ struct local_server {
     bool bound; /* the file is ours */
     pthread_t thread;
     bool started;
-    uint64_t accept_ns; /* no client is taken before; the thread's */
+    uint64_t accept_ns;                       /* no client is taken before; the thread's */
     struct client clients[LOCAL_CLIENTS_MAX]; /* the thread's */
 };
 
@@ -117,8 +117,7 @@ static void take_client(struct local_server *s, struct client *c, uint64_t now_n
     }
     *c = (struct client){.sock = sock, .deadline_ns = now_ns + s->config.timeout_ns};
     if (!is_welcome(sock, &c->uid)) {
-        strbuf_puts(&c->answer,
-                    "{\"error\":\"this is for root and the server's own user alone\"}");
+        strbuf_puts(&c->answer, "{\"error\":\"this is for root and the server's own user alone\"}");
         begin_answer(s, c, now_ns);
     }
 }
@@ -231,8 +230,7 @@ static enum prober_error start_listening(struct local_server *s, struct prober_f
     if (err)
         return err;
     s->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->sock < 0 ||
-        bind(s->sock, (const struct sockaddr *)&s->address, sizeof(s->address)))
+    if (s->sock < 0 || bind(s->sock, (const struct sockaddr *)&s->address, sizeof(s->address)))
         return fail(s, why, "listen at");
     s->bound = true;
     if (chmod(s->address.sun_path, 0600) || listen(s->sock, LOCAL_CLIENTS_MAX))

@@ -42,7 +42,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [FORGET_TOKEN] = "DELETE FROM join_tokens WHERE hash = ?",
     [FORGET_SPENDS] = "DELETE FROM join_spends WHERE hash = ?",
     [LOAD_TOKENS] = "SELECT hash, region, made_s, expires_s, uses FROM join_tokens ORDER BY number",
-    [LOAD_SPENDS] = "SELECT key, id, region FROM join_spends WHERE hash = ? ORDER BY number LIMIT ?",
+    [LOAD_SPENDS] =
+        "SELECT key, id, region FROM join_spends WHERE hash = ? ORDER BY number LIMIT ?",
     [FIND_KEY] = "SELECT " MEMBER " FROM members WHERE key = ?",
     [NOTE_KEY] = "INSERT OR REPLACE INTO members VALUES"
                  " (?1,?2,?3,ifnull((SELECT min(joined_s) FROM members WHERE id = ?2),?4),?5)",
@@ -57,7 +58,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 
 struct store_trust {
     pthread_mutex_t lock;
-    sqlite3 *db;                                /* guarded by lock */
+    sqlite3 *db;                               /* guarded by lock */
     sqlite3_stmt *statements[STATEMENT_COUNT]; /* guarded by lock */
 };
 
@@ -84,8 +85,8 @@ enum prober_error store_trust_open(struct store_trust **out, const char *dir,
            sqlite3_busy_timeout(s->db, BUSY_MS) == SQLITE_OK &&
            sqlite3_exec(s->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK;
     for (int i = 0; good && i < STATEMENT_COUNT; i++)
-        good = sqlite3_prepare_v2(s->db, statement_texts[i], -1, &s->statements[i], NULL) ==
-               SQLITE_OK;
+        good =
+            sqlite3_prepare_v2(s->db, statement_texts[i], -1, &s->statements[i], NULL) == SQLITE_OK;
     if (!good) {
         fail(s, why, "open");
         store_trust_close(s);

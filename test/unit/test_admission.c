@@ -34,10 +34,10 @@ static void open_admission(bool store_works)
     struct admission_config config = {
         .state_dir = world.dir, .store_works = store_works, .ca = pki.ca};
     const struct admission_socket at = {.audit = store_works ? world.audit : NULL,
-                                      .board = world.board,
-                                      .listen = "localhost:6000",
-                                      .port = 6000,
-                                      .wake = wake};
+                                        .board = world.board,
+                                        .listen = "localhost:6000",
+                                        .port = 6000,
+                                        .wake = wake};
 
     memcpy(config.ca_fingerprint, pki_ca_identity(pki.ca)->fingerprint, DIGEST_SHA256_LEN);
     assert_int_equal(admission_create(&world.admission, &config, &world.why), PROBER_OK);
@@ -130,9 +130,9 @@ static void once_stopped_nobody_answers(void **state)
     (void)state;
     open_admission(true);
     admission_stop(world.admission);
-    assert_int_equal(local_socket_ask(world.dir, "{}", 2, CLOCK_NS_PER_S, &world.answer,
-                                      &world.why),
-                     PROBER_ERR_NOT_FOUND);
+    assert_int_equal(
+        local_socket_ask(world.dir, "{}", 2, CLOCK_NS_PER_S, &world.answer, &world.why),
+        PROBER_ERR_NOT_FOUND);
     assert_non_null(admission_enrolment(world.admission));
 }
 

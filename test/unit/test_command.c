@@ -16,12 +16,24 @@ struct settings {
 };
 
 static const struct option options[] = {
-    {.name = "list", .type = OPTION_BOOL, .offset = offsetof(struct settings, list), .group = "G",
+    {.name = "list",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct settings, list),
+     .group = "G",
      .help = "H."},
-    {.name = "name", .type = OPTION_STRING, .offset = offsetof(struct settings, name), .group = "G",
+    {.name = "name",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct settings, name),
+     .group = "G",
      .help = "H."},
-    {.name = "uses", .type = OPTION_INT, .offset = offsetof(struct settings, uses), .fallback = "1",
-     .min = 1, .max = 9, .group = "G", .help = "H."},
+    {.name = "uses",
+     .type = OPTION_INT,
+     .offset = offsetof(struct settings, uses),
+     .fallback = "1",
+     .min = 1,
+     .max = 9,
+     .group = "G",
+     .help = "H."},
 };
 
 static struct settings settings;
@@ -72,9 +84,9 @@ static int load(const char *variable, const char *const *words, size_t count)
 static void its_own_flags_and_the_servers_are_parted(void **state)
 {
     (void)state;
-    assert_int_equal(LOAD(NULL, "-name", "-list", "--server.state.dir", "-uses", "-uses=3",
-                          "-log.level", "2"),
-                     COMMAND_OK);
+    assert_int_equal(
+        LOAD(NULL, "-name", "-list", "--server.state.dir", "-uses", "-uses=3", "-log.level", "2"),
+        COMMAND_OK);
     assert_string_equal(settings.name, "-list");
     assert_false(settings.list);
     assert_int_equal(settings.uses, 3);
@@ -128,9 +140,8 @@ static void a_word_for_a_shell_is_quoted_when_it_has_to_be(void **state)
     static const struct {
         const char *text, *word;
     } cases[] = {
-        {"eu-west", "eu-west"}, {"欧洲", "欧洲"},   {"", "''"},
-        {"a b", "'a b'"},       {"$(x)", "'$(x)'"}, {"it's", "'it'\\''s'"},
-        {"-a", "-a"},           {"a;b", "'a;b'"},
+        {"eu-west", "eu-west"}, {"欧洲", "欧洲"},       {"", "''"},   {"a b", "'a b'"},
+        {"$(x)", "'$(x)'"},     {"it's", "'it'\\''s'"}, {"-a", "-a"}, {"a;b", "'a;b'"},
     };
 
     (void)state;

@@ -194,9 +194,9 @@ static struct pki_identity granted(const struct fake_reply *reply)
     if (reply->reply.status != WIRE_OK)
         fail_msg("refused: %s", reply->message);
     assert_true(prober_id_equal(&reply->reply.server_boot_id, &server_boot));
-    assert_int_equal(pki_read_certificate(reply->certificate, strlen(reply->certificate), &identity,
-                                          NULL),
-                     PROBER_OK);
+    assert_int_equal(
+        pki_read_certificate(reply->certificate, strlen(reply->certificate), &identity, NULL),
+        PROBER_OK);
     assert_int_equal(pki_check_issued(pki.ca_certificate.bytes, reply->certificate, NULL),
                      PROBER_OK);
     assert_int_equal(identity.role, PKI_ROLE_AGENT);
@@ -320,9 +320,9 @@ static void a_revoked_token_gives_nothing(void **state)
     (void)state;
     make_token("a", 1);
     digest_sha256(world.token.secret, JOIN_SECRET_LEN, record.hash);
-    assert_int_equal(enrolment_revoke_token(world.enrolment, join_tokens_name(&record, name),
-                                            &world.why),
-                     PROBER_OK);
+    assert_int_equal(
+        enrolment_revoke_token(world.enrolment, join_tokens_name(&record, name), &world.why),
+        PROBER_OK);
     reply = join(&pki.agent_key, "a");
     assert_refused(&reply, "has been revoked");
 }
@@ -370,9 +370,8 @@ static void a_revoked_agent_cannot_join_with_its_key(void **state)
     make_token("a", 1);
     reply = join(&pki.agent_key, "a");
     identity = granted(&reply);
-    assert_int_equal(revocations_add(world.revocations, &identity.agent_id, GIVEN_NOW_S,
-                                     &world.why),
-                     PROBER_OK);
+    assert_int_equal(
+        revocations_add(world.revocations, &identity.agent_id, GIVEN_NOW_S, &world.why), PROBER_OK);
     reply = join(&pki.agent_key, "a"); /* the same token again */
     assert_refused(&reply, "is revoked");
     make_token("a", 1);
@@ -467,8 +466,7 @@ static void nobody_renews_over_a_link_that_is_not_trusted(void **state)
 
 static void nobody_renews_with_the_key_of_another(void **state)
 {
-    const struct pki_identity other = {
-        .role = PKI_ROLE_AGENT, .agent_id = {{7}}, .region = "欧洲"};
+    const struct pki_identity other = {.role = PKI_ROLE_AGENT, .agent_id = {{7}}, .region = "欧洲"};
     struct fake_reply reply;
 
     (void)state;
@@ -484,9 +482,8 @@ static void a_revoked_agent_is_not_renewed(void **state)
     struct fake_reply reply;
 
     (void)state;
-    assert_int_equal(revocations_add(world.revocations, &identity.agent_id, GIVEN_NOW_S,
-                                     &world.why),
-                     PROBER_OK);
+    assert_int_equal(
+        revocations_add(world.revocations, &identity.agent_id, GIVEN_NOW_S, &world.why), PROBER_OK);
     reply = renew(&key, &identity);
     assert_refused(&reply, "is revoked");
     pki_forget(&key);

@@ -51,7 +51,12 @@ static int end_all(void **state)
 static void publish_agents(void)
 {
     struct directory_agent agents[] = {
-        {.id = known_id, .number = 1, .region = "欧洲", .version = "1", .os = "", .architecture = "",
+        {.id = known_id,
+         .number = 1,
+         .region = "欧洲",
+         .version = "1",
+         .os = "",
+         .architecture = "",
          .alive = true},
         {.id = plain_id, .number = 2, .region = "b", .version = "1", .os = "", .architecture = ""},
     };

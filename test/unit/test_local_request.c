@@ -62,7 +62,8 @@ static void what_is_written_is_read_back(void **state)
         assert_string_equal(request.name, requests[i].name);
         assert_true(prober_id_equal(&request.agent, &requests[i].agent));
         assert_int_equal(local_request_is_change(request.command),
-                         request.command != LOCAL_TOKEN_LIST && request.command != LOCAL_AGENT_LIST);
+                         request.command != LOCAL_TOKEN_LIST &&
+                             request.command != LOCAL_AGENT_LIST);
         strbuf_free(&text);
     }
 }

@@ -116,8 +116,7 @@ static void nobody_is_revoked_twice_nor_taken_back_unrevoked(void **state)
     assert_int_equal(world.saved, 1);
     assert_int_equal(revocations_remove(world.revocations, &id, &world.why), PROBER_OK);
     assert_false(is_revoked(1));
-    assert_int_equal(revocations_remove(world.revocations, &id, &world.why),
-                     PROBER_ERR_NOT_FOUND);
+    assert_int_equal(revocations_remove(world.revocations, &id, &world.why), PROBER_ERR_NOT_FOUND);
     assert_int_equal(world.forgotten, 1);
 }
 

@@ -157,8 +157,8 @@ static void a_token_that_is_revoked_is_gone_for_good(void **state)
     assert_int_equal(spend(1, &first_id, &grant), PROBER_OK);
     assert_int_equal(join_token_parse(world.token, strlen(world.token), &token, NULL), PROBER_OK);
     digest_sha256(token.secret, sizeof(token.secret), record.hash);
-    assert_int_equal(
-        join_tokens_revoke(world.tokens, join_tokens_name(&record, name), &world.why), PROBER_OK);
+    assert_int_equal(join_tokens_revoke(world.tokens, join_tokens_name(&record, name), &world.why),
+                     PROBER_OK);
     restart();
     assert_string_equal(tokens_seen(), "");
     assert_int_equal(spend(1, &first_id, &grant), PROBER_ERR_DENIED);
@@ -176,7 +176,8 @@ static void the_store_holds_no_secret(void **state)
     snprintf(command, sizeof(command), "cat %s/server.db* | grep -aq '%.40s'", world.dir,
              world.token);
     assert_int_not_equal(system(command), 0);
-    snprintf(command, sizeof(command), "cat %s/server.db* | od -An -v -tx1 | tr -d ' \\n' | grep -q "
+    snprintf(command, sizeof(command),
+             "cat %s/server.db* | od -An -v -tx1 | tr -d ' \\n' | grep -q "
              "%02x%02x%02x%02x%02x%02x%02x%02x",
              world.dir, token.secret[0], token.secret[1], token.secret[2], token.secret[3],
              token.secret[4], token.secret[5], token.secret[6], token.secret[7]);
