@@ -104,7 +104,7 @@ static void append(struct json *array, const struct gathered *g, const struct pr
                                                     : "");
     json_add_string(row, "version", agent ? agent->version : "");
     json_add_bool(row, "alive", agent && agent->alive);
-    json_add_string(row, "trust", member || !agent ? "joined" : "plain");
+    json_add_string(row, "trust", agent && !agent->trusted ? "plain" : "joined");
     if (member) {
         json_add_u64(row, "joined_s", (uint64_t)member->joined_s);
         json_add_u64(row, "certificate_expires_s", (uint64_t)member->expires_s);

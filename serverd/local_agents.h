@@ -15,7 +15,7 @@
 #include "serverd/store_trust.h"
 
 /* Appends an object for each agent: "id", "region", "address", "version" (both "" when it is not
- * there), "alive", "trust" ("joined" or "plain"), and where there are such "joined_s",
+ * there), "alive", "trust" (of its link: "joined" or "plain"), and where there are such "joined_s",
  * "certificate_expires_s", "revoked_s". store: NULL, of which nothing is known. Errors: those of
  * store_trust_list, PROBER_ERR_NOMEM. */
 enum prober_error local_agents_list(const struct directory *directory, struct store_trust *store,

@@ -57,6 +57,7 @@ static void publish_agents(void)
          .version = "1",
          .os = "",
          .architecture = "",
+         .trusted = true,
          .alive = true},
         {.id = plain_id, .number = 2, .region = "b", .version = "1", .os = "", .architecture = ""},
     };
