@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agentd/options.h"
+#include "common/join_token.h"
 
 struct loaded {
     struct agentd_settings settings;
@@ -119,6 +120,40 @@ static void each_wrong_value_is_named(void **state)
     }
 }
 
+static void what_agents_are_trusted_by_goes_together(void **state)
+{
+    const struct join_token token = {{1}, {2}};
+    char word[JOIN_TOKEN_TEXT_MAX];
+    const char *given = join_token_format(&token, word);
+    const struct {
+        const char *argv[9];
+        const char *says; /* NULL: nothing is wrong */
+    } cases[] = {
+        {{"-agent.join", given, NULL}, NULL},
+        {{"-agent.plain", NULL}, NULL},
+        {{"-agent.pki.ca", "a", "-agent.pki.certificate", "b", "-agent.pki.key", "c", NULL}, NULL},
+        {{"-agent.join", "guessed", NULL}, "agent.join"},
+        {{"-agent.join", given, "-agent.plain", NULL}, "does not go together with agent.plain"},
+        {{"-agent.join", given, "-agent.pki.ca", "a", "-agent.pki.certificate", "b",
+          "-agent.pki.key", "c", NULL},
+         "does not go together with the certificates"},
+        {{"-agent.pki.ca", "a", NULL}, "name all three or none"},
+        {{"-agent.pki.ca", "a", "-agent.pki.key", "c", NULL}, "name all three or none"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct loaded l = load(cases[i].argv);
+
+        assert_int_equal(problems_count(l.problems), cases[i].says ? 1 : 0);
+        if (cases[i].says && !strstr(problems_text(l.problems, 0), cases[i].says))
+            fail_msg("%s does not say %s", problems_text(l.problems, 0), cases[i].says);
+        if (cases[i].says)
+            assert_null(strstr(problems_text(l.problems, 0), "guessed"));
+        unload(&l);
+    }
+}
+
 static void a_change_is_told_by_whether_it_needs_a_restart(void **state)
 {
     struct loaded a = load((const char *[]){"-agent.probe.deny", "10.0.0.0/8", NULL});
@@ -169,6 +204,7 @@ int main(void)
         cmocka_unit_test(the_timeout_is_worked_out_of_the_interval),
         cmocka_unit_test(the_original_s_command_line_is_taken),
         cmocka_unit_test(each_wrong_value_is_named),
+        cmocka_unit_test(what_agents_are_trusted_by_goes_together),
         cmocka_unit_test(a_change_is_told_by_whether_it_needs_a_restart),
         cmocka_unit_test(asking_for_help_or_version_is_no_error),
         cmocka_unit_test(every_setting_has_help_and_stands_with_its_group),
