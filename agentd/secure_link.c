@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/channel.h"
 
 /* Frames of ours in a handshake: RFC 5246 has two flights of a client. */
@@ -11,6 +12,7 @@ struct secure_link {
     struct link_client *link;
     struct channel_client *client; /* NULL: plain */
     struct channel *channel;       /* of the present connection; NULL: no session yet */
+    bool proved;                   /* a call of the session was answered */
     uint64_t connections;          /* the link's count, when the session was made */
     uint64_t ended;                /* sessions that were ended on a connection that stayed */
     struct secure_link_counts counts;
@@ -32,16 +34,20 @@ enum prober_error secure_link_create(struct secure_link **out, struct link_clien
     return PROBER_OK;
 }
 
-static void end_session(struct secure_link *l)
+/* A server shakes hands on a connection once: after what ended the session here alone, another
+ * connection is needed. */
+static void end_session(struct secure_link *l, enum prober_error why)
 {
     channel_destroy(l->channel);
     l->channel = NULL;
     l->ended++;
+    if (why != PROBER_ERR_STATE)
+        link_client_disconnect(l->link);
 }
 
 void secure_link_trust(struct secure_link *l, struct channel_client *client)
 {
-    end_session(l);
+    end_session(l, PROBER_OK);
     channel_client_close(l->client);
     l->client = client;
 }
@@ -93,6 +99,8 @@ static enum prober_error fly(struct secure_link *l, const struct secure_call *ca
 
         if (i == FLIGHTS_MAX)
             return prober_fail(why, PROBER_ERR_PROTOCOL, "the handshake does not end");
+        if (i > 0 && l->connections != link_client_connections(l->link))
+            return prober_fail(why, PROBER_ERR_STATE, "the connection was lost in a handshake");
         err = exchange(l, call->timeout_ns, &answer, &len, why);
         if (i == 0)
             l->connections = link_client_connections(l->link);
@@ -103,6 +111,35 @@ static enum prober_error fly(struct secure_link *l, const struct secure_call *ca
     return err;
 }
 
+static const struct {
+    enum channel_trouble trouble;
+    const char *advice;
+} advices[] = {
+    {CHANNEL_PEER_AUTHORITY,
+     "is -agent.rpc.report.addr the server that this agent joined, or the token of that server? If "
+     "its authority was made anew, remove STATE/credentials and join with a new token"},
+    {CHANNEL_PEER_TIME, "check the clocks of this host and of the server's"},
+    {CHANNEL_PEER_USE, "check that -agent.rpc.report.addr is the server, and nobody between"},
+    {CHANNEL_OWN_AUTHORITY,
+     "is -agent.rpc.report.addr the server that this agent joined? If its authority was made anew, "
+     "remove STATE/credentials and join with a new token"},
+    {CHANNEL_OWN_TIME,
+     "check the clock of this host; if it is right, join with a new token (-agent.join)"},
+    {CHANNEL_OWN_REVOKED, "remove STATE/credentials and join with a new token"},
+    {CHANNEL_OWN_USE, "the server's log says why"},
+};
+
+/* Says what to do, behind what is wrong. */
+static void advise(const struct channel *c, enum prober_error err, struct prober_failure *why)
+{
+    const enum channel_trouble trouble = channel_trouble(c);
+    const struct prober_failure reason = *why;
+
+    for (size_t i = 0; i < ARRAY_LEN(advices); i++)
+        if (advices[i].trouble == trouble)
+            prober_fail(why, err, "%.240s; %s", reason.text, advices[i].advice);
+}
+
 static enum prober_error shake_hands(struct secure_link *l, const struct secure_call *call,
                                      struct prober_failure *why)
 {
@@ -111,12 +148,14 @@ static enum prober_error shake_hands(struct secure_link *l, const struct secure_
     if (err)
         return prober_fail(why, err, "%s", prober_error_text(err));
     l->counts.handshakes++;
+    l->proved = false;
     err = fly(l, call, why);
     if (!err && !channel_is_ready(l->channel))
         err = prober_fail(why, PROBER_ERR_PROTOCOL, "the handshake ended too early");
     if (err) {
         l->counts.failed++;
-        end_session(l);
+        advise(l->channel, err, why);
+        end_session(l, err);
         return err;
     }
     l->counts.resumed += channel_was_resumed(l->channel);
@@ -137,6 +176,18 @@ static enum prober_error open_session(struct secure_link *l, const struct secure
     return l->channel ? PROBER_OK : shake_hands(l, call, why);
 }
 
+/* What "handshake needed" means. */
+static const char *needed_text(const struct secure_link *l)
+{
+    if (!l->client)
+        return "the server takes only agents that have joined: make a token there (serverd "
+               "join-token) and start this agent with -agent.join TOKEN";
+    return l->proved ? "the server needs another handshake"
+                     : "the server takes no call of this agent's certificate: was it revoked there "
+                       "(serverd agents), or is a clock wrong? Who was revoked joins as another "
+                       "agent: remove STATE/credentials and give it a new token";
+}
+
 static enum prober_error take_answer(struct secure_link *l, const void *answer, size_t len,
                                      struct strbuf *reply, struct prober_failure *why)
 {
@@ -145,14 +196,11 @@ static enum prober_error take_answer(struct secure_link *l, const void *answer, 
     enum prober_error err = channel_open(l->channel, answer, len, &body, &body_len);
 
     if (err == PROBER_ERR_STATE)
-        return prober_fail(why, err,
-                           l->client ? "the server needs another handshake"
-                                     : "the server takes only agents that have joined: make a "
-                                       "token there (serverd join-token) and start this agent with "
-                                       "-agent.join TOKEN");
+        return prober_fail(why, err, "%s", needed_text(l));
     if (err)
         return prober_fail(why, err, "the answer is no frame of this protocol: %s",
                            prober_error_text(err));
+    l->proved = true;
     strbuf_clear(reply);
     strbuf_put(reply, body, body_len);
     return strbuf_ok(reply) ? PROBER_OK : prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
@@ -177,7 +225,7 @@ enum prober_error secure_link_call(struct secure_link *l, const struct secure_ca
     free(answer);
     /* Both ends count what they sealed: after a call that failed they may differ. */
     if (err && l->client)
-        end_session(l);
+        end_session(l, err);
     return err;
 }
 

@@ -94,14 +94,14 @@ static void tell_down(struct uplink *u, const char *cause)
     log_warn("the server does not answer; probing goes on", LOG_S("cause", cause));
 }
 
-static void tell_refused(struct uplink *u, const char *cause)
+static void tell_refused(struct uplink *u, const char *what, const char *cause)
 {
     bool told = u->stats.state == AGENT_LINK_REFUSED && strcmp(cause, u->refusal) == 0;
 
     u->stats.state = AGENT_LINK_REFUSED;
     snprintf(u->refusal, sizeof(u->refusal), "%s", cause);
     if (!told)
-        log_warn("the server refuses this agent", LOG_S("cause", cause));
+        log_warn(what, LOG_S("cause", cause));
 }
 
 static void tell_online(struct uplink *u, const struct wire_hello_reply *hello)
@@ -167,7 +167,10 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
         return;
     }
     if (err == PROBER_ERR_DENIED || err == PROBER_ERR_STATE) {
-        tell_refused(u, why->text);
+        tell_refused(u, secure_link_is_trusted(u->config.link)
+                            ? "there is no trusted link to the server; probing goes on"
+                            : "the server refuses this agent",
+                     why->text);
         u->greeted = false;
         back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
         return;
@@ -203,7 +206,7 @@ static bool is_accepted(struct uplink *u, struct retry *retry, const struct wire
         back_off(retry, now_ns, PAUSE_MAX_NS);
         return false;
     default:
-        tell_refused(u, reply->message);
+        tell_refused(u, "the server refuses this agent", reply->message);
         u->greeted = false;
         back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);
         return false;

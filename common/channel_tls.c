@@ -36,6 +36,7 @@ struct channel_session {
     int64_t now_s;
     struct prober_failure *why;
     bool refused; /* and *why says why */
+    enum channel_trouble trouble;
 };
 
 /* ---- bytes in and out of mbedtls ---- */
@@ -68,26 +69,30 @@ static int take(void *context, const unsigned char *bytes, size_t len)
 
 /* ---- certificates ---- */
 
-static const struct {
+static const struct reason {
     uint32_t flag;
+    enum channel_trouble trouble;
     const char *text;
 } reasons[] = {
-    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "it was issued by another authority"},
-    {MBEDTLS_X509_BADCERT_BAD_KEY, "its key is not accepted"},
-    {MBEDTLS_X509_BADCERT_BAD_PK, "its key is not accepted"},
-    {MBEDTLS_X509_BADCERT_BAD_MD, "its signature is not accepted"},
-    {MBEDTLS_X509_BADCERT_KEY_USAGE, "it is not for this use"},
-    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "it is not for this use"},
-    {MBEDTLS_X509_BADCERT_CN_MISMATCH, "it has another name"},
-    {MBEDTLS_X509_BADCERT_MISSING, "none was shown"},
+    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, CHANNEL_PEER_AUTHORITY,
+     "it was issued by another authority"},
+    {MBEDTLS_X509_BADCERT_BAD_KEY, CHANNEL_PEER_USE, "its key is not accepted"},
+    {MBEDTLS_X509_BADCERT_BAD_PK, CHANNEL_PEER_USE, "its key is not accepted"},
+    {MBEDTLS_X509_BADCERT_BAD_MD, CHANNEL_PEER_USE, "its signature is not accepted"},
+    {MBEDTLS_X509_BADCERT_KEY_USAGE, CHANNEL_PEER_USE, "it is not for this use"},
+    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, CHANNEL_PEER_USE, "it is not for this use"},
+    {MBEDTLS_X509_BADCERT_CN_MISMATCH, CHANNEL_PEER_USE, "it has another name"},
+    {MBEDTLS_X509_BADCERT_MISSING, CHANNEL_PEER_USE, "none was shown"},
+    {0, CHANNEL_PEER_USE, "it was not accepted"},
 };
 
-static const char *reason_of(uint32_t flags)
+static const struct reason *reason_of(uint32_t flags)
 {
-    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
-        if (flags & reasons[i].flag)
-            return reasons[i].text;
-    return "it was not accepted";
+    const struct reason *reason = reasons;
+
+    while (reason->flag && !(flags & reason->flag))
+        reason++;
+    return reason;
 }
 
 static const char *peer_text(const struct channel_session *s)
@@ -95,11 +100,12 @@ static const char *peer_text(const struct channel_session *s)
     return s->end->is_server ? "agent" : "server";
 }
 
-static void refuse(struct channel_session *s, const char *reason)
+static void refuse(struct channel_session *s, enum channel_trouble trouble, const char *reason)
 {
     if (s->refused)
         return;
     s->refused = true;
+    s->trouble = trouble;
     prober_fail(s->why, PROBER_ERR_DENIED, "the certificate of the %s: %s", peer_text(s), reason);
 }
 
@@ -110,14 +116,15 @@ static uint32_t judge(struct channel_session *s, const struct pki_identity *iden
     struct prober_failure time;
 
     if (pki_check_time(identity, s->now_s, &time)) {
-        refuse(s, time.text);
+        refuse(s, CHANNEL_PEER_TIME, time.text);
         return s->now_s > identity->not_after_s ? MBEDTLS_X509_BADCERT_EXPIRED
                                                 : MBEDTLS_X509_BADCERT_FUTURE;
     }
     if (depth == 0 && identity->role != wanted) {
-        refuse(s, s->end->is_server ? "it is not that of an agent (a name, clientAuth)"
-                                    : "it is not that of a server (serverAuth, " PKI_SERVER_NAME
-                                      ")");
+        refuse(s, CHANNEL_PEER_USE,
+               s->end->is_server
+                   ? "it is not that of an agent (a name, clientAuth)"
+                   : "it is not that of a server (serverAuth, " PKI_SERVER_NAME ")");
         return MBEDTLS_X509_BADCERT_OTHER;
     }
     return 0;
@@ -132,14 +139,14 @@ static int verify(void *context, mbedtls_x509_crt *certificate, int depth, uint3
     *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
     if (pki_x509_identity(certificate, &identity)) {
         *flags |= MBEDTLS_X509_BADCERT_OTHER;
-        refuse(s, reason_of(0));
+        refuse(s, reason_of(0)->trouble, reason_of(0)->text);
         return 0;
     }
     if (s->end->pinned && depth > 0 &&
         digest_equal(identity.fingerprint, s->end->ca_fingerprint, DIGEST_SHA256_LEN))
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
     if (*flags)
-        refuse(s, reason_of(*flags));
+        refuse(s, reason_of(*flags)->trouble, reason_of(*flags)->text);
     *flags |= judge(s, &identity, depth);
     return 0;
 }
@@ -148,31 +155,40 @@ static int verify(void *context, mbedtls_x509_crt *certificate, int depth, uint3
 
 static const struct {
     unsigned char alert;
+    enum channel_trouble trouble;
     const char *text;
 } alerts[] = {
-    {MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED, "our certificate has expired, or is not valid yet"},
-    {MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA, "our certificate was issued by another authority"},
-    {MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED, "our certificate was revoked"},
-    {MBEDTLS_SSL_ALERT_MSG_BAD_CERT, "our certificate is not accepted"},
-    {MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN, "our certificate is not accepted"},
-    {MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, "our certificate is not accepted"},
-    {MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED, "our certificate is not accepted"},
-    {MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL, "it has no protocol that we have"},
-    {MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION, "it has no version of TLS that we have"},
-    {MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE, "it has no cipher that we have"},
+    {MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED, CHANNEL_OWN_TIME,
+     "our certificate has expired, or is not valid yet"},
+    {MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA, CHANNEL_OWN_AUTHORITY,
+     "our certificate was issued by another authority"},
+    {MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED, CHANNEL_OWN_REVOKED, "our certificate was revoked"},
+    {MBEDTLS_SSL_ALERT_MSG_BAD_CERT, CHANNEL_OWN_USE, "our certificate is not accepted"},
+    {MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN, CHANNEL_OWN_USE, "our certificate is not accepted"},
+    {MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, CHANNEL_OWN_USE, "our certificate is not accepted"},
+    {MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED, CHANNEL_OWN_USE, "our certificate is not accepted"},
+    {MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL, CHANNEL_TROUBLE_NONE,
+     "it has no protocol that we have"},
+    {MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION, CHANNEL_TROUBLE_NONE,
+     "it has no version of TLS that we have"},
+    {MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE, CHANNEL_TROUBLE_NONE,
+     "it has no cipher that we have"},
 };
 
-static enum prober_error fail_alert(const struct channel_session *s)
+static enum prober_error fail_alert(struct channel_session *s)
 {
-    for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
-        if (s->ssl.in_msg[1] == alerts[i].alert)
-            return prober_fail(s->why, PROBER_ERR_DENIED, "the %s refused: %s", peer_text(s),
-                               alerts[i].text);
+    for (size_t i = 0; i < ARRAY_LEN(alerts); i++) {
+        if (s->ssl.in_msg[1] != alerts[i].alert)
+            continue;
+        s->trouble = alerts[i].trouble;
+        return prober_fail(s->why, PROBER_ERR_DENIED, "the %s refused: %s", peer_text(s),
+                           alerts[i].text);
+    }
     return prober_fail(s->why, PROBER_ERR_DENIED, "the %s refused with TLS alert %d", peer_text(s),
                        s->ssl.in_msg[1]);
 }
 
-static enum prober_error fail_tls(const struct channel_session *s, int rc)
+static enum prober_error fail_tls(struct channel_session *s, int rc)
 {
     if (pki_x509_error(rc, PROBER_OK) == PROBER_ERR_NOMEM)
         return prober_fail(s->why, PROBER_ERR_NOMEM, "no memory for a TLS handshake");
@@ -380,6 +396,13 @@ bool channel_is_ready(const struct channel *c)
 bool channel_was_resumed(const struct channel *c)
 {
     return channel_is_ready(c) && channel_session_of(c)->resumed;
+}
+
+enum channel_trouble channel_trouble(const struct channel *c)
+{
+    const struct channel_session *s = channel_session_of(c);
+
+    return s ? s->trouble : CHANNEL_TROUBLE_NONE;
 }
 
 enum prober_error channel_shown_ca(const struct channel *c, struct strbuf *certificate)

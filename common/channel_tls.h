@@ -89,6 +89,18 @@ enum prober_error channel_handshake(struct channel *c, const void *frame, size_t
 bool channel_is_ready(const struct channel *c);
 /* True when the session was resumed by a ticket. */
 bool channel_was_resumed(const struct channel *c);
+/* Why a handshake failed, as far as a person can mend it. */
+enum channel_trouble {
+    CHANNEL_TROUBLE_NONE,   /* none of these */
+    CHANNEL_PEER_AUTHORITY, /* the peer's certificate was issued by another authority */
+    CHANNEL_PEER_TIME,      /* it is not valid now, by our clock */
+    CHANNEL_PEER_USE,       /* it has another name or use, or a key that is not accepted */
+    CHANNEL_OWN_AUTHORITY,  /* the peer says that ours was issued by another authority */
+    CHANNEL_OWN_TIME,       /* … that it is not valid now */
+    CHANNEL_OWN_REVOKED,    /* … that it was revoked */
+    CHANNEL_OWN_USE         /* … that it does not accept it for another reason */
+};
+enum channel_trouble channel_trouble(const struct channel *c);
 /* Stores the first certificate of authority that a server showed to a client that had only its
  * fingerprint, PEM: to be kept. Errors: PROBER_ERR_STATE (no such handshake), _NOMEM. */
 enum prober_error channel_shown_ca(const struct channel *c, struct strbuf *certificate);

@@ -104,6 +104,8 @@ bool link_client_is_connected(const struct link_client *client);
 uint64_t link_client_connections(const struct link_client *client);
 /* The local address of the present connection (family NONE when there is none). */
 struct prober_addr link_client_local_addr(const struct link_client *client);
+/* Ends the present connection, if there is one; the next call goes over another. */
+void link_client_disconnect(struct link_client *client);
 /* Makes a running and every later call end with PROBER_ERR_CLOSED; from any thread. */
 void link_client_interrupt(struct link_client *client);
 void link_client_close(struct link_client *client);

@@ -251,6 +251,17 @@ struct prober_addr link_client_local_addr(const struct link_client *client)
     return local;
 }
 
+void link_client_disconnect(struct link_client *client)
+{
+    uint32_t pipe;
+
+    pthread_mutex_lock(&client->lock);
+    pipe = client->pipe;
+    pthread_mutex_unlock(&client->lock);
+    if (pipe)
+        abandon_connection(client, pipe);
+}
+
 void link_client_interrupt(struct link_client *client)
 {
     pthread_mutex_lock(&client->lock);

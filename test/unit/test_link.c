@@ -368,6 +368,22 @@ static void a_client_finds_a_server_that_comes_back(void **state)
     assert_int_equal(link_client_connections(client), 2);
 }
 
+static void after_a_disconnect_the_next_call_has_a_connection_of_its_own(void **state)
+{
+    char reply[64];
+    uint64_t before;
+    (void)state;
+
+    given_a_server("127.0.0.1:0", echo_call);
+    given_a_client();
+    assert_int_equal(call_server(client, "1", 10 * SECOND, reply), PROBER_OK);
+    before = link_client_connections(client);
+    link_client_disconnect(client);
+    link_client_disconnect(client); /* fine without a connection */
+    assert_int_equal(call_server(client, "2", 10 * SECOND, reply), PROBER_OK);
+    assert_int_equal(link_client_connections(client), before + 1);
+}
+
 static void an_interrupt_ends_running_and_later_calls(void **state)
 {
     struct call_thread *t;
@@ -677,6 +693,7 @@ int main(void)
         TEST(a_call_without_a_reply_times_out_and_a_late_reply_meets_no_other),
         TEST(without_a_server_a_call_ends_as_unreachable),
         TEST(a_client_finds_a_server_that_comes_back),
+        TEST(after_a_disconnect_the_next_call_has_a_connection_of_its_own),
         TEST(an_interrupt_ends_running_and_later_calls),
         TEST(an_interrupt_ends_the_wait_for_a_connection),
         TEST(a_message_of_the_largest_size_passes_and_a_larger_one_is_not_sent),

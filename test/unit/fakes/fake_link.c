@@ -58,6 +58,11 @@ uint64_t link_client_connections(const struct link_client *client)
     return client->connections;
 }
 
+void link_client_disconnect(struct link_client *client)
+{
+    client->connections++;
+}
+
 void link_client_interrupt(struct link_client *client)
 {
     (void)client;

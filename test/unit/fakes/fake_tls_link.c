@@ -14,8 +14,10 @@ static enum prober_error shake_hands(struct link_client *client, const void *byt
 {
     enum prober_error err;
 
-    if (client->channel && channel_is_ready(client->channel))
-        fake_tls_link_forget(client);
+    if (client->channel && channel_is_ready(client->channel)) {
+        link_client_disconnect(client);
+        return PROBER_ERR_UNREACHABLE;
+    }
     if (!client->channel) {
         client->handshakes++;
         err = channel_server_accept(client->server, &client->channel);
@@ -62,6 +64,8 @@ static enum prober_error serve(struct link_client *client, const void *bytes, si
         return serve_plain(bytes, len, out);
     if (kind == CHANNEL_HANDSHAKE && client->server)
         return shake_hands(client, bytes, len, out);
+    if (kind == CHANNEL_DATA && client->takes_none)
+        fake_tls_link_forget(client);
     if (kind == CHANNEL_DATA && client->channel && channel_is_ready(client->channel))
         return echo(client->channel, bytes, len, out);
     return channel_handshake_needed(out);
@@ -76,8 +80,9 @@ enum prober_error link_client_call(struct link_client *client, const void *bytes
     (void)timeout_ns;
     client->calls++;
     client->fail = PROBER_OK;
-    if (client->connections == 0 || client->reconnects) {
+    if (!client->is_connected || client->reconnects) {
         client->connections++;
+        client->is_connected = true;
         client->reconnects = false;
         fake_tls_link_forget(client);
     }
@@ -92,6 +97,11 @@ enum prober_error link_client_call(struct link_client *client, const void *bytes
 uint64_t link_client_connections(const struct link_client *client)
 {
     return client->connections;
+}
+
+void link_client_disconnect(struct link_client *client)
+{
+    client->is_connected = false;
 }
 
 void link_client_interrupt(struct link_client *client)
