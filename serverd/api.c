@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/number.h"
 #include "common/problems.h"
+#include "serverd/api_tasks.h"
 #include "serverd/plan.h"
 #include "serverd/role.h"
 
@@ -458,6 +459,12 @@ const struct web_route api_routes[] = {
     {"/api/v1/agents", WEB_GET, ROLE_READ, get_agents},
     {"/api/v1/mesh", WEB_GET, ROLE_READ, get_mesh},
     {"/api/v1/http", WEB_GET, ROLE_READ, get_http},
+    {"/-/task", WEB_POST, ROLE_OPERATE, api_tasks_post},
+    {"/api/v1/tasks", WEB_GET, ROLE_OPERATE, api_tasks_list},
+    {"/api/v1/tasks/{id}", WEB_GET, ROLE_OPERATE, api_tasks_get},
+    {"/api/v1/tasks/{id}", WEB_DELETE, ROLE_OPERATE, api_tasks_cancel},
+    {"/api/v1/tasks/{id}/output/{agent}", WEB_GET, ROLE_OPERATE, api_tasks_output},
+    {"/api/v1/tasks/{id}/events", WEB_GET, ROLE_OPERATE, api_tasks_follow},
     {"/api/v1/audit", WEB_GET, ROLE_ADMIN, get_audit},
 };
 const size_t api_routes_count = ARRAY_LEN(api_routes);

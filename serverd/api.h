@@ -18,6 +18,7 @@
 #include "serverd/directory.h"
 #include "serverd/reload.h"
 #include "serverd/store_audit.h"
+#include "serverd/tasks.h"
 
 /* The context of every handler. */
 struct api {
@@ -25,6 +26,7 @@ struct api {
     struct aggregate *aggregate;
     struct reload *reload;
     struct store_audit *audit; /* NULL: the server runs without a store */
+    struct tasks *tasks;       /* NULL: without -server.task */
     atomic_bool ready; /* agents are served, and what was stored is loaded */
 };
 
