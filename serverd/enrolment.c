@@ -111,7 +111,11 @@ static enum prober_error check_join(struct enrolment *e, const struct wire_join 
 
     grant->request = join->request;
     grant->request_len = join->request_len;
-    err = find_owner(e, grant, &fresh, why);
+    pthread_mutex_lock(&e->lock);
+    err = join_tokens_check(e->tokens, join->secret, now_s, why);
+    pthread_mutex_unlock(&e->lock);
+    if (!err) /* verifying is dear: not for who guesses */
+        err = find_owner(e, grant, &fresh, why);
     if (!err)
         err = check_revoked(e, &grant->member.agent_id, why);
     if (err)

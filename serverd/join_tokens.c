@@ -229,6 +229,15 @@ static enum prober_error note_spend(struct join_tokens *t, struct join_record *r
     return err;
 }
 
+enum prober_error join_tokens_check(struct join_tokens *t, const uint8_t secret[JOIN_SECRET_LEN],
+                                    int64_t now_s, struct prober_failure *why)
+{
+    uint8_t hash[DIGEST_SHA256_LEN];
+
+    digest_sha256(secret, JOIN_SECRET_LEN, hash);
+    return check_alive(find(t, hash), now_s, why);
+}
+
 enum prober_error join_tokens_spend(struct join_tokens *t, const struct join_ask *ask,
                                     int64_t now_s, struct join_grant *out,
                                     struct prober_failure *why)

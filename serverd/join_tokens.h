@@ -6,7 +6,7 @@
  *            whose answer got lost, and that asks again with the same key, gets the same id and
  *            region and costs no further use.
  *            Every change is handed to the store first; what could not be kept did not happen.
- * Threads    One at a time: the control thread.
+ * Threads    One at a time.
  * Ownership  Copies what it is given. Borrows the store.
  */
 #ifndef SERVERD_JOIN_TOKENS_H
@@ -91,6 +91,10 @@ struct join_grant {
     char region[PKI_REGION_MAX + 1];
 };
 
+/* Whether there is such a token and its time is not up: a cheap look, before anything dear is done for
+ * who brings it. Errors: PROBER_ERR_DENIED, as join_tokens_spend. */
+enum prober_error join_tokens_check(struct join_tokens *t, const uint8_t secret[JOIN_SECRET_LEN],
+                                    int64_t now_s, struct prober_failure *why);
 /* Spends a token. Errors: PROBER_ERR_DENIED (no such token, expired, used up, or for another
  * region), _RANGE (the region is none, or neither names one), _NOMEM, or the store's, with a
  * sentence in *why that may be told to the agent; nothing is spent then. */

@@ -174,6 +174,22 @@ static void an_agent_that_asks_again_with_its_key_gets_the_same(void **state)
     assert_denied(spend(2, &second_id, "eu", NOW + 60, &grant), "used already");
 }
 
+static void a_look_tells_who_guesses_and_spends_nothing(void **state)
+{
+    struct join_token token;
+    struct join_grant grant;
+    (void)state;
+
+    make("eu", 60, 1);
+    assert_int_equal(join_token_parse(text, strlen(text), &token, &why), PROBER_OK);
+    assert_int_equal(join_tokens_check(tokens, token.secret, NOW + 59, &why), PROBER_OK);
+    assert_denied(join_tokens_check(tokens, token.secret, NOW + 60, &why), "expired 0 s ago");
+    assert_int_equal(spend(1, &first_id, "eu", NOW, &grant), PROBER_OK);
+    assert_int_equal(join_tokens_check(tokens, token.secret, NOW, &why), PROBER_OK);
+    token.secret[0] ^= 1;
+    assert_denied(join_tokens_check(tokens, token.secret, NOW, &why), "not known");
+}
+
 static void a_token_for_a_region_is_for_no_other(void **state)
 {
     struct join_grant grant;
@@ -338,6 +354,7 @@ int main(void)
         TEST(the_secret_is_kept_nowhere),
         TEST(a_token_of_nobody_is_not_known),
         TEST(an_agent_that_asks_again_with_its_key_gets_the_same),
+        TEST(a_look_tells_who_guesses_and_spends_nothing),
         TEST(a_token_for_a_region_is_for_no_other),
         TEST(a_region_must_come_from_somewhere_and_be_one),
         TEST(a_token_has_as_many_uses_as_it_was_made_for),
