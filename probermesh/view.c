@@ -400,14 +400,14 @@ enum prober_error view_agents(const struct json *answer, struct view_style style
     static const struct column columns[] = {
         {"REGION", "region", add_text},         {"STATE", "alive", add_alive},
         {"ADDRESSES", "addresses", add_addresses}, {"VERSION", "version", add_text},
-        {"LINK FROM", "observed_address", add_text}, {"ID", "id", add_text},
-        {"LAST SEEN", "last_seen_age", add_ago},
+        {"TRUST", "trust", add_text},           {"LINK FROM", "observed_address", add_text},
+        {"ID", "id", add_text},                 {"LAST SEEN", "last_seen_age", add_ago},
     };
     const struct json *agents = json_get(answer, "agents");
 
     if (!json_is_array(agents))
         return not_an_answer("agents", why);
-    return view_list(agents, columns, ARRAY_LEN(columns), 6, style, out, why);
+    return view_list(agents, columns, ARRAY_LEN(columns), 7, style, out, why);
 }
 
 enum prober_error view_audit(const struct json *answer, struct view_style style, struct strbuf *out,

@@ -15,9 +15,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CONNECTIONS 4
+#define CONNECTIONS 6
+#define TRUSTED 4 /* the first connection whose callers proved who they are */
 
-static const char *const peers[CONNECTIONS] = {"127.0.0.1", "10.0.0.1", "198.51.100.7", "fd00::1"};
+static const char *const peers[CONNECTIONS] = {"127.0.0.1", "10.0.0.1", "198.51.100.7",
+                                               "fd00::1",   "10.0.0.2", "2001:db8::2"};
 
 static const char probe_file[] =
     "prober_configs:\n"
@@ -85,7 +87,7 @@ static void check_addresses(struct scene *s)
 {
     struct directory *d = directory_get(s->board);
 
-    must(d->agent_count <= 5);
+    must(d->agent_count <= 10);
     for (size_t i = 0; i < d->agent_count; i++)
         for (size_t k = 0; k < d->agents[i].address_count; k++)
             switch (prober_addr_classify(&d->agents[i].addresses[k])) {
@@ -119,20 +121,32 @@ static void check_plan(struct scene *s, const struct session *session,
     directory_put(d);
 }
 
-static void check_secrets(const struct wire_plan *plan, const struct prober_addr *peer)
+/* No plain agent is where others proved who they are. */
+static void check_joined(struct scene *s)
+{
+    struct directory *d = directory_get(s->board);
+
+    for (size_t i = 1; i < d->agent_count; i++) /* by region */
+        must(strcmp(d->agents[i].region, d->agents[i - 1].region) != 0 ||
+             d->agents[i].trusted == d->agents[i - 1].trusted);
+    directory_put(d);
+}
+
+static void check_secrets(const struct wire_plan *plan, const struct control_call *call)
 {
     for (size_t e = 0; e < plan->entry_count; e++) {
         bool secret = strstr(plan->entries[e].http.block, "hush") != NULL;
 
         for (size_t t = 0; t < plan->entries[e].target_count; t++)
             secret = secret || strstr(plan->entries[e].targets[t], "hush");
-        must(!secret || prober_addr_classify(peer) == PROBER_ADDR_LOOPBACK);
+        must(!secret || call->trusted || prober_addr_classify(&call->peer) == PROBER_ADDR_LOOPBACK);
     }
 }
 
 static void ask(struct scene *s, size_t connection, const struct wire_request *request)
 {
-    struct control_call call = {.request = request, .session = s->sessions[connection]};
+    struct control_call call = {
+        .request = request, .session = s->sessions[connection], .trusted = connection >= TRUSTED};
     struct strbuf body = STRBUF_INIT;
     struct wire_reply reply;
     bool hint;
@@ -149,10 +163,11 @@ static void ask(struct scene *s, size_t connection, const struct wire_request *r
     s->now.real_ns += CLOCK_NS_PER_S / 2;
     control_step(s->control, &s->now, &hint);
     check_addresses(s);
+    check_joined(s);
     if (reply.call == WIRE_SYNC)
         check_plan(s, s->sessions[connection], &reply.as.sync);
     if (reply.call == WIRE_SYNC)
-        check_secrets(&reply.as.sync.plan, &call.peer);
+        check_secrets(&reply.as.sync.plan, &call);
     wire_reply_free(&reply);
     strbuf_free(&body);
 }

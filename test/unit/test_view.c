@@ -151,12 +151,12 @@ static void agents_are_listed_with_their_state(void **state)
     (void)state;
     expect_print(view_agents,
                  "{\"agents\":[{\"region\":\"eu\",\"alive\":true,\"addresses\":[\"10.0.0.1\",\"fd00::1\"],"
-                 "\"version\":\"1.0\",\"observed_address\":\"10.0.0.1\",\"id\":\"00ff\","
+                 "\"version\":\"1.0\",\"trust\":\"joined\",\"observed_address\":\"10.0.0.1\",\"id\":\"00ff\","
                  "\"last_seen_age\":61.2},{\"region\":\"us\",\"alive\":false,\"addresses\":[]}]}",
                  (struct view_style){0, false},
-                 "REGION  STATE  ADDRESSES         VERSION  LINK FROM  ID    LAST SEEN\n"
-                 "eu      alive  10.0.0.1 fd00::1  1.0      10.0.0.1   00ff       1m1s\n"
-                 "us      gone   -                 -        -          -             -\n");
+                 "REGION  STATE  ADDRESSES         VERSION  TRUST   LINK FROM  ID    LAST SEEN\n"
+                 "eu      alive  10.0.0.1 fd00::1  1.0      joined  10.0.0.1   00ff       1m1s\n"
+                 "us      gone   -                 -        -       -          -             -\n");
 }
 
 static void changes_are_listed_with_who_made_them(void **state)
