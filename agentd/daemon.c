@@ -131,10 +131,11 @@ static enum prober_error open_log(const struct agentd_settings *s, struct prober
 
 static enum prober_error open_identity(struct daemon *d, struct prober_failure *why)
 {
+    const int64_t now_s = (int64_t)(clock_realtime_ns() / CLOCK_NS_PER_S);
     enum prober_error err = identity_open(&d->identity, d->settings->state_dir, why);
 
     return err ? err
-               : membership_open(&d->membership, d->settings, &d->identity, d->signals, why);
+               : membership_open(&d->membership, d->settings, &d->identity, d->signals, now_s, why);
 }
 
 static enum prober_error open_link(struct daemon *d, struct prober_failure *why)

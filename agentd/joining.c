@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "agentd/secure_link.h"
@@ -34,8 +35,7 @@ static enum prober_error open_session(const struct joining *joining, const struc
     struct channel_client *client;
     enum prober_error err;
 
-    for (size_t i = 0; i < sizeof(config.ca_fingerprint); i++)
-        config.ca_fingerprint[i] = token->ca_fingerprint[i];
+    memcpy(config.ca_fingerprint, token->ca_fingerprint, sizeof(config.ca_fingerprint));
     err = link_client_open(link, joining->server, why);
     if (err)
         return err;
@@ -107,12 +107,7 @@ enum prober_error joining_try(struct credentials *credentials, const struct join
     struct secure_link *session = NULL;
     struct strbuf request = STRBUF_INIT;
     struct wire_reply reply = {0};
-    size_t len = 0;
-    enum prober_error err;
-
-    while (joining->token[len])
-        len++;
-    err = join_token_parse(joining->token, len, &token, why);
+    enum prober_error err = join_token_parse(joining->token, strlen(joining->token), &token, why);
     if (!err)
         err = credentials_request(credentials, &request, why);
     if (!err)
@@ -121,6 +116,7 @@ enum prober_error joining_try(struct credentials *credentials, const struct join
         err = ask(session, joining, &token, &request, &reply, why);
     if (!err)
         err = take(credentials, session, &reply, why);
+    explicit_bzero(&token, sizeof(token));
     wire_reply_free(&reply);
     secure_link_destroy(session);
     link_client_close(link);

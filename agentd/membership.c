@@ -1,6 +1,7 @@
 #include "agentd/membership.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,20 +49,47 @@ static enum prober_error join(struct credentials *credentials, const struct agen
                               const struct identity *identity, const sigset_t *signals,
                               struct prober_failure *why)
 {
-    const struct joining joining = {.server = s->report_addr,
-                                    .token = s->join_token,
-                                    .region = wanted_region(s),
-                                    .agent_id = identity->agent_id,
-                                    .boot_id = identity->boot_id};
+    struct joining joining = {.server = s->report_addr,
+                              .region = wanted_region(s),
+                              .agent_id = identity->agent_id,
+                              .boot_id = identity->boot_id};
     struct prober_failure cause;
-    enum prober_error err;
+    char *token = NULL;
+    enum prober_error err = options_read_secret(s->join_token, &token, &cause);
 
+    if (err)
+        return prober_fail(why, err, "cannot join: agent.join: %s", cause.text);
     log_info("joining", LOG_S("server", s->report_addr));
+    joining.token = token;
     err = joining_run(credentials, &joining, signals, &cause);
+    explicit_bzero(token, strlen(token));
+    free(token);
     if (err)
         return prober_fail(why, err, "cannot join at %s: %s", s->report_addr, cause.text);
     log_info("joined", LOG_S("region", credentials_identity(credentials)->region));
     return PROBER_OK;
+}
+
+/* An agent that was away until its certificate expired may join anew; its word alone is not enough any
+ * more. */
+static bool must_join(const struct credentials *credentials, const struct agentd_settings *s,
+                      int64_t now_s)
+{
+    const struct pki_identity *own = credentials_identity(credentials);
+
+    if (!own)
+        return true;
+    if (now_s <= own->not_after_s) {
+        if (s->join_token[0])
+            log_info("this agent has joined before; the token is not used");
+        return false;
+    }
+    log_warn(s->pki_certificate[0]
+                 ? "the certificate of agent.pki.certificate has expired: give another, or check the "
+                   "clock"
+                 : "the certificate of this agent has expired: check the clock, or join again with a "
+                   "new token (-agent.join)");
+    return s->join_token[0] != '\0';
 }
 
 /* The certificate says who we are; the settings must not say otherwise. */
@@ -85,7 +113,7 @@ static enum prober_error take_name(const struct membership *m, const struct agen
 
 enum prober_error membership_open(struct membership *out, const struct agentd_settings *settings,
                                   struct identity *identity, const sigset_t *signals,
-                                  struct prober_failure *why)
+                                  int64_t now_s, struct prober_failure *why)
 {
     struct membership m = {.credentials = NULL};
     enum prober_error err = PROBER_OK;
@@ -94,13 +122,11 @@ enum prober_error membership_open(struct membership *out, const struct agentd_se
         err = open_credentials(&m.credentials, settings, why);
     if (err)
         goto out;
-    if (m.credentials && !credentials_identity(m.credentials)) {
+    if (m.credentials && must_join(m.credentials, settings, now_s)) {
         if (settings->join_token[0])
             err = join(m.credentials, settings, identity, signals, why);
         else
             membership_close(&m);
-    } else if (settings->join_token[0]) {
-        log_info("this agent has joined before; the token is not used");
     }
     if (!err)
         err = m.credentials ? take_name(&m, settings, &m.region, identity, why)

@@ -89,11 +89,10 @@ const struct option agentd_options[] = {
     {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
      "The server.", 0, 0, NULL, 0},
     {"agent.join", OPTION_SECRET, AT(join_token), "", LINK, "token",
-     "Token of `serverd join-token`, with which the agent gets a certificate when it has none: "
-     "then "
-     "its link is encrypted, and the server knows it. TOKEN, @FILE, or - for standard input. An "
-     "agent that has joined needs it no more.",
-     0, 0, NULL, 0},
+     "Token of `serverd join-token`, with which the agent gets a certificate when it has none, or its "
+     "own has expired: then its link is encrypted, and the server knows it. TOKEN, @FILE, or - for "
+     "standard input, read only then. An agent that has joined needs it no more.",
+     0, 0, NULL, OPTION_READ_LATE},
     {"agent.pki.ca", OPTION_STRING, AT(pki_ca), "", LINK, "file",
      "Use certificates that exist instead of joining: those of the authorities, PEM. Goes with the "
      "next two.",
@@ -217,6 +216,12 @@ static void check_hostports(const struct agentd_settings *s, struct problems *pr
         problems_add(problems, NULL, 0, "agent.http.listen.addr", "%s", why.text);
 }
 
+/* Where the token is in a file, it is looked at when the agent joins: it may be gone by then. */
+static bool is_token_itself(const char *value)
+{
+    return value[0] && value[0] != '@' && strcmp(value, "-") != 0;
+}
+
 /* The token itself is never shown. */
 static void check_trust(const struct agentd_settings *s, struct problems *problems)
 {
@@ -227,7 +232,8 @@ static void check_trust(const struct agentd_settings *s, struct problems *proble
     if (given != 0 && given != 3)
         problems_add(problems, NULL, 0, "agent.pki.ca",
                      "agent.pki.ca, .certificate and .key go together: name all three or none");
-    if (s->join_token[0] && join_token_parse(s->join_token, strlen(s->join_token), &token, &why))
+    if (is_token_itself(s->join_token) &&
+        join_token_parse(s->join_token, strlen(s->join_token), &token, &why))
         problems_add(problems, NULL, 0, "agent.join", "%s", why.text);
     if (s->join_token[0] && given)
         problems_add(problems, NULL, 0, "agent.join",

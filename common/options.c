@@ -575,26 +575,37 @@ static void trim_line_end(char *text)
         text[--len] = '\0';
 }
 
+enum prober_error options_read_secret(const char *value, char **out, struct prober_failure *why)
+{
+    const char *path = *value == '@' ? value + 1 : "/dev/stdin";
+    char *text = NULL;
+    size_t len = strlen(value);
+    enum prober_error err = PROBER_OK;
+
+    if (*value == '@' || strcmp(value, "-") == 0)
+        err = file_read(path, SECRET_FILE_MAX, &text, &len, why);
+    else if (!(text = strdup(value)))
+        err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
+    if (err)
+        return err;
+    if (strlen(text) != len || (trim_line_end(text), *text == '\0')) {
+        free(text);
+        return prober_fail(why, PROBER_ERR_SYNTAX, "%s holds no secret", path);
+    }
+    *out = text;
+    return PROBER_OK;
+}
+
 /* Replaces "@FILE" and "-" by what is in there. */
 static void resolve_secret(struct loader *l, const struct option *option)
 {
     char **field = member_of(l->source->settings, option), *text;
-    const char *path = **field == '@' ? *field + 1 : "/dev/stdin";
     struct prober_failure why;
-    size_t len;
-    enum prober_error err;
 
     if (**field != '@' && strcmp(*field, "-") != 0)
         return;
-    err = file_read(path, SECRET_FILE_MAX, &text, &len, &why);
-    if (err) {
+    if (options_read_secret(*field, &text, &why)) {
         problems_add(l->problems, NULL, 0, option->name, "%s", why.text);
-        return;
-    }
-    trim_line_end(text);
-    if (strlen(text) == 0 || memchr(text, '\0', len) != text + strlen(text)) {
-        problems_add(l->problems, NULL, 0, option->name, "%s holds no secret", path);
-        free(text);
         return;
     }
     free(*field);
@@ -616,7 +627,8 @@ enum prober_error options_load(const struct options_source *source, struct probl
     load_environment(&l);
     load_flags(&l);
     for (size_t i = 0; i < source->count; i++)
-        if (source->table[i].type == OPTION_SECRET && !l.no_memory)
+        if (source->table[i].type == OPTION_SECRET && !l.no_memory &&
+            !(source->table[i].flags & OPTION_READ_LATE))
             resolve_secret(&l, &source->table[i]);
     free(l.set_at_line);
     if (l.no_memory)

@@ -43,7 +43,8 @@ struct option_list {
 
 enum option_flags {
     OPTION_RELOADABLE = 1, /* a changed value takes effect on SIGHUP; others need a restart */
-    OPTION_NO_FILE = 2     /* not allowed in the file (config, help, version) */
+    OPTION_NO_FILE = 2,    /* not allowed in the file (config, help, version) */
+    OPTION_READ_LATE = 4   /* a SECRET that stays as it was given, until options_read_secret */
 };
 
 /* Several options may share a member (-h and -help). */
@@ -76,6 +77,11 @@ struct options_source {
  * Errors: PROBER_ERR_SYNTAX when there were problems (the settings may then be partly filled and
  * must still be freed), PROBER_ERR_NOMEM. */
 enum prober_error options_load(const struct options_source *source, struct problems *problems);
+/* Stores what a secret's value means, malloc'd: the content of the file of "@FILE", of standard input
+ * for "-", else the value itself. For what is needed once, and may be gone when settings are read
+ * again. Errors: as file_read; PROBER_ERR_SYNTAX (nothing in it, or no text), _NOMEM with a sentence
+ * in *why that shows nothing of it. */
+enum prober_error options_read_secret(const char *value, char **out, struct prober_failure *why);
 /* Frees every string and list of the settings. */
 void options_free(const struct option *table, size_t count, void *settings);
 /* The option called `name` (without dashes), or NULL. */

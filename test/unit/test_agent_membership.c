@@ -13,12 +13,17 @@ static struct identity identity;
 static struct membership membership;
 static struct prober_failure why;
 
-static enum prober_error opens(void)
+static enum prober_error opens_at(int64_t now_s)
 {
     membership_close(&membership);
     identity.agent_id = (struct prober_id){{7}};
     why.text[0] = '\0';
-    return membership_open(&membership, &settings, &identity, NULL, &why);
+    return membership_open(&membership, &settings, &identity, NULL, now_s, &why);
+}
+
+static enum prober_error opens(void)
+{
+    return opens_at(GIVEN_NOW_S);
 }
 
 static bool is_certified(void)
@@ -90,6 +95,48 @@ static void who_has_joined_needs_no_token_and_uses_none(void **state)
     assert_int_equal(opens(), PROBER_OK);
     assert_true(is_certified());
     assert_int_equal(fake_joining.calls, 0);
+}
+
+static void a_token_in_a_file_is_read_only_when_it_is_needed(void **state)
+{
+    char given[80];
+
+    (void)state;
+    given_text(&files, "token", "from a file\n");
+    snprintf(given, sizeof(given), "@%s", given_path(&files, "token"));
+    settings.join_token = given;
+    assert_int_equal(opens(), PROBER_OK);
+    assert_string_equal(fake_joining.token, "from a file");
+    assert_int_equal(unlink(given + 1), 0);
+    assert_int_equal(opens(), PROBER_OK);
+    assert_true(is_certified());
+    assert_int_equal(fake_joining.calls, 1);
+}
+
+static void a_token_file_that_is_needed_and_gone_is_told(void **state)
+{
+    (void)state;
+    settings.join_token = (char *)"@/nonexistent/token";
+    assert_int_equal(opens(), PROBER_ERR_NOT_FOUND);
+    assert_non_null(strstr(why.text, "cannot join: agent.join: cannot open /nonexistent/token"));
+    assert_null(membership.credentials);
+}
+
+static void who_was_away_until_its_certificate_expired_joins_anew_with_a_token_alone(void **state)
+{
+    const int64_t later_s = GIVEN_NOW_S + PKI_AGENT_LIFE_S + 1;
+
+    (void)state;
+    given_joined();
+    assert_int_equal(opens_at(later_s), PROBER_OK);
+    assert_true(is_certified()); /* its clock may be wrong; plain it is never */
+    assert_int_equal(fake_joining.calls, 0);
+    given_token();
+    assert_int_equal(opens_at(later_s), PROBER_OK);
+    assert_int_equal(fake_joining.calls, 1);
+    fake_joining.err = PROBER_ERR_DENIED;
+    assert_int_equal(opens_at(later_s), PROBER_ERR_DENIED);
+    assert_null(membership.credentials);
 }
 
 static void a_certificate_of_another_region_than_the_settings_say_is_an_error(void **state)
@@ -228,6 +275,9 @@ int main(void)
         TEST(with_a_token_it_joins_and_is_who_its_certificate_says),
         TEST(the_region_that_it_wants_is_told_when_it_joins),
         TEST(who_has_joined_needs_no_token_and_uses_none),
+        TEST(a_token_in_a_file_is_read_only_when_it_is_needed),
+        TEST(a_token_file_that_is_needed_and_gone_is_told),
+        TEST(who_was_away_until_its_certificate_expired_joins_anew_with_a_token_alone),
         TEST(a_certificate_of_another_region_than_the_settings_say_is_an_error),
         TEST(one_that_is_plain_by_its_settings_has_no_certificate),
         TEST(a_refusal_to_join_says_where_and_is_no_start),

@@ -130,6 +130,8 @@ static void what_agents_are_trusted_by_goes_together(void **state)
         const char *says; /* NULL: nothing is wrong */
     } cases[] = {
         {{"-agent.join", given, NULL}, NULL},
+        {{"-agent.join", "@/nonexistent", NULL}, NULL}, /* needed only by who has not joined */
+        {{"-agent.join", "-", NULL}, NULL},
         {{"-agent.plain", NULL}, NULL},
         {{"-agent.pki.ca", "a", "-agent.pki.certificate", "b", "-agent.pki.key", "c", NULL}, NULL},
         {{"-agent.join", "guessed", NULL}, "agent.join"},

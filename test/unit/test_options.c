@@ -13,7 +13,7 @@
 struct settings {
     char *config;
     bool help, version, upgrade, self;
-    char *region, *token;
+    char *region, *token, *once;
     int64_t level, any;
     uint64_t interval_ns, upgrade_ns, spool;
     int discovery;
@@ -107,6 +107,12 @@ static const struct option table[] = {
      .offset = AT(token),
      .group = "Agent",
      .help = "A secret."},
+    {.name = "agent.once",
+     .type = OPTION_SECRET,
+     .offset = AT(once),
+     .group = "Agent",
+     .help = "A secret that is read late.",
+     .flags = OPTION_READ_LATE},
     {.name = "probe.self",
      .type = OPTION_BOOL,
      .offset = AT(self),
@@ -537,6 +543,28 @@ static void a_secret_file_that_is_missing_or_empty_is_told(void **state)
     EXPECT_PROBLEMS("agent.token: /dev/null holds no secret");
 }
 
+static void a_secret_that_is_read_late_stays_as_it_was_given(void **state)
+{
+    struct prober_failure why;
+    char text[128], *read = NULL;
+
+    (void)state;
+    given_words("-agent.once=@/nonexistent");
+    expect_loaded();
+    assert_string_equal(settings.once, "@/nonexistent");
+    assert_int_equal(options_read_secret(settings.once, &read, &why), PROBER_ERR_NOT_FOUND);
+    assert_int_equal(options_read_secret("@/dev/null", &read, &why), PROBER_ERR_SYNTAX);
+    given_file("");
+    assert_int_equal(file_replace(file, "s3cret\r\n", 8, 0600, NULL), PROBER_OK);
+    snprintf(text, sizeof(text), "@%s", file);
+    assert_int_equal(options_read_secret(text, &read, &why), PROBER_OK);
+    assert_string_equal(read, "s3cret");
+    free(read);
+    assert_int_equal(options_read_secret("word", &read, &why), PROBER_OK);
+    assert_string_equal(read, "word");
+    free(read);
+}
+
 static char *printed(void (*print)(FILE *))
 {
     char *text = NULL;
@@ -674,6 +702,7 @@ int main(void)
         TEST(a_secret_can_be_in_a_file_of_its_own),
         TEST(a_secret_that_is_overridden_is_not_read),
         TEST(a_secret_file_that_is_missing_or_empty_is_told),
+        TEST(a_secret_that_is_read_late_stays_as_it_was_given),
         TEST(the_help_stands_in_groups_and_shows_defaults),
         TEST(dumped_settings_read_back_as_themselves_without_the_secret),
         TEST(settings_differ_in_the_options_that_were_given_other_values),
