@@ -625,7 +625,8 @@ static enum prober_error answer_hello(struct control *c, struct control_call *ca
 }
 
 static enum prober_error encode_sync(struct control *c, uint64_t revision,
-                                     const struct wire_plan *plan, struct strbuf *body)
+                                     const struct wire_plan *plan,
+                                     const struct tasks_pending *tasks, struct strbuf *body)
 {
     struct wire_reply reply;
 
@@ -636,13 +637,17 @@ static enum prober_error encode_sync(struct control *c, uint64_t revision,
         reply.as.sync.has_plan = true;
         reply.as.sync.plan = *plan;
     }
+    reply.as.sync.tasks = tasks->tasks;
+    reply.as.sync.task_count = tasks->task_count;
+    reply.as.sync.cancels = tasks->cancels;
+    reply.as.sync.cancel_count = tasks->cancel_count;
     return wire_reply_encode(&reply, body);
 }
 
 /* An agent is better off with the plan that it has than without an answer. */
 static enum prober_error answer_too_large(struct control *c, const struct plan_agent *agent,
                                           const struct plan_view *view, uint64_t known,
-                                          struct strbuf *body)
+                                          const struct tasks_pending *tasks, struct strbuf *body)
 {
     size_t targets = 0;
 
@@ -654,13 +659,14 @@ static enum prober_error answer_too_large(struct control *c, const struct plan_a
                   LOG_S("region", agent->region), LOG_U("entries", view->wire.entry_count),
                   LOG_U("targets", targets));
     c->too_large = c->revision;
-    return encode_sync(c, known, NULL, body);
+    return encode_sync(c, known, NULL, tasks, body);
 }
 
 /* The agent's plan if it is another than `known`, else just the revision. `kept`, when not NULL, is
  * where the reply with the plan is kept for the agents that get the same. */
 static enum prober_error answer_plan(struct control *c, const struct plan_agent *agent,
-                                     uint64_t known, struct common_reply *kept, struct strbuf *body)
+                                     uint64_t known, const struct tasks_pending *tasks,
+                                     struct common_reply *kept, struct strbuf *body)
 {
     struct plan_view view;
     struct strbuf own = STRBUF_INIT, *into = kept ? &kept->body : &own;
@@ -669,7 +675,7 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
     if (err)
         return err;
     if (kept || view.revision != known)
-        err = encode_sync(c, view.revision, &view.wire, into);
+        err = encode_sync(c, view.revision, &view.wire, tasks, into);
     if (!err && !strbuf_ok(into))
         err = PROBER_ERR_NOMEM;
     if (kept) {
@@ -679,9 +685,9 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
     if (err)
         strbuf_clear(into);
     if (err == PROBER_ERR_RANGE) {
-        err = answer_too_large(c, agent, &view, known, body);
+        err = answer_too_large(c, agent, &view, known, tasks, body);
     } else if (!err && view.revision == known) {
-        err = encode_sync(c, known, NULL, body);
+        err = encode_sync(c, known, NULL, tasks, body);
     } else if (!err) {
         strbuf_put(body, into->bytes, into->len);
         atomic_fetch_add(&c->stats.plans_sent, 1);
@@ -691,6 +697,27 @@ static enum prober_error answer_plan(struct control *c, const struct plan_agent 
     return err;
 }
 
+/* The plan, from what is kept for all agents of a region if there is, and if the agent has no tasks. */
+static enum prober_error answer_member(struct control *c, const struct plan_agent *agent,
+                                       uint64_t known, const struct tasks_pending *tasks,
+                                       struct strbuf *body)
+{
+    const struct plan_region *region = plan_region_find(c->plan, agent->region);
+    struct common_reply *kept = NULL;
+
+    if (tasks->task_count || tasks->cancel_count)
+        return answer_plan(c, agent, known, tasks, NULL, body);
+    if (region && plan_is_common(c->plan, agent))
+        kept = &c->replies[2 * (region - c->plan->regions) + agent->is_private];
+    if (!kept || (kept->body.len == 0 && !kept->too_large))
+        return answer_plan(c, agent, known, tasks, kept, body);
+    if (kept->too_large || kept->revision == known)
+        return encode_sync(c, known, NULL, tasks, body);
+    atomic_fetch_add(&c->stats.plans_sent, 1);
+    strbuf_put(body, kept->body.bytes, kept->body.len);
+    return PROBER_OK;
+}
+
 static enum prober_error answer_sync(struct control *c, struct control_call *call,
                                      const struct clock_reading *now, struct strbuf *body)
 {
@@ -698,9 +725,9 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
     struct registry_agent *a =
         call->session ? registry_call(c->registry, call->session, now->mono_ns, now->real_ns)
                       : NULL;
-    const struct plan_region *region;
-    struct common_reply *kept = NULL;
+    struct tasks_pending tasks = {.memory = NULL};
     struct plan_agent agent;
+    enum prober_error err;
 
     if (!a) {
         atomic_fetch_add(&c->stats.hello_needed, 1);
@@ -711,16 +738,11 @@ static enum prober_error answer_sync(struct control *c, struct control_call *cal
     note_changes(c, now->mono_ns);
     atomic_fetch_add(&c->stats.syncs, 1);
     agent = plan_agent_of(a, call->trusted, &call->peer);
-    region = plan_region_find(c->plan, a->region);
-    if (region && plan_is_common(c->plan, &agent))
-        kept = &c->replies[2 * (region - c->plan->regions) + agent.is_private];
-    if (!kept || (kept->body.len == 0 && !kept->too_large))
-        return answer_plan(c, &agent, sync->plan_revision, kept, body);
-    if (kept->too_large || kept->revision == sync->plan_revision)
-        return encode_sync(c, sync->plan_revision, NULL, body);
-    atomic_fetch_add(&c->stats.plans_sent, 1);
-    strbuf_put(body, kept->body.bytes, kept->body.len);
-    return PROBER_OK;
+    if (call->trusted && c->config.tasks)
+        tasks_pending(c->config.tasks, &a->id, now, &tasks);
+    err = answer_member(c, &agent, sync->plan_revision, &tasks, body);
+    tasks_pending_free(&tasks);
+    return err;
 }
 
 static const struct answer {

@@ -30,6 +30,7 @@
 #include "serverd/registry.h"
 #include "serverd/revocations.h"
 #include "serverd/store.h"
+#include "serverd/tasks.h"
 
 /* From the first change to the new plan: what comes within it is one change. */
 #define CONTROL_SETTLE_NS (200 * CLOCK_NS_PER_MS)
@@ -53,6 +54,7 @@ struct control_config {
     struct directory_board *board;
     const struct ingest *ingest; /* NULL in tests: every region is shard 0's */
     struct store *store;         /* NULL in tests: nothing is kept */
+    struct tasks *tasks;         /* NULL: there are none */
     struct revocations *revocations; /* NULL: nobody is revoked */
 };
 

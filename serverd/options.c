@@ -6,6 +6,7 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/wire.h"
 #include "serverd/exposition_http.h"
 #include "serverd/registry.h"
 
@@ -13,6 +14,9 @@
 #define HEARTBEAT_MIN_NS CLOCK_NS_PER_S
 #define HTTP_BODY_MIN (1u << 10)
 #define HTTP_BODY_MAX (64u << 20)
+#define TASK_OUTPUT_MIN (1u << 10)
+#define TASK_OUTPUT_MAX WIRE_TASK_STREAM_MAX
+#define TASK_TOTAL_MIN (1u << 20)
 #define ALIVE_RATIO_DEFAULT 5
 #define ALIVE_MIN_NS (3 * HEARTBEAT_MIN_NS)
 
@@ -180,10 +184,36 @@ const struct option serverd_options[] = {
      .help = "Everything that the server has to remember. Made if missing, readable to its owner "
              "alone."},
     {.name = "server.task", .type = OPTION_BOOL, .offset = AT(task), .group = "Tasks",
-     .help = "Accepted for the sake of older command lines; this release runs no tasks."},
+     .help = "Take orders for tasks: command lines that agents with trusted links run, as far as "
+             "each one's own policy allows."},
     {.name = "server.task.meta.dir", .type = OPTION_STRING, .offset = AT(task_meta_dir),
      .fallback = "./task_meta/", .group = "Tasks", .argument = "dir",
-     .help = "Accepted for the sake of older command lines; this release runs no tasks."},
+     .help = "Where each result is written as a file. Made if missing. Empty: no files."},
+    {.name = "server.task.timeout", .type = OPTION_DURATION, .offset = AT(task_timeout_ns),
+     .fallback = "30s", .group = "Tasks", .argument = "duration", .min = 1000000000,
+     .max = INT64_C(86400000000000),
+     .help = "How long a task may run whose order does not say."},
+    {.name = "server.task.expire", .type = OPTION_DURATION, .offset = AT(task_expire_ns),
+     .fallback = "1m", .group = "Tasks", .argument = "duration", .min = 1000000000,
+     .max = INT64_C(86400000000000),
+     .help = "An agent that has not asked for a task within this time does not get it any more."},
+    {.name = "server.task.keep", .type = OPTION_DURATION, .offset = AT(task_keep_ns),
+     .fallback = "7d", .group = "Tasks", .argument = "duration", .min = 60000000000,
+     .max = YEAR_NS,
+     .help = "How long a task and its results are kept after it has ended."},
+    {.name = "server.task.output.max", .type = OPTION_SIZE, .offset = AT(task_output_max),
+     .fallback = "1MiB", .group = "Tasks", .argument = "size",
+     .help = "What is kept of the output of a task at one agent, and as much of its error output."},
+    {.name = "server.task.output.total", .type = OPTION_SIZE, .offset = AT(task_output_total),
+     .fallback = "1GiB", .group = "Tasks", .argument = "size",
+     .help = "What is kept of all outputs: the oldest tasks that have ended make room."},
+    {.name = "server.task.files.max", .type = OPTION_SIZE, .offset = AT(task_files_max),
+     .fallback = "1GiB", .group = "Tasks", .argument = "size",
+     .help = "Size of all files in -server.task.meta.dir: the oldest results are removed. 0: no "
+             "limit."},
+    {.name = "server.task.files.age", .type = OPTION_DURATION, .offset = AT(task_files_age_ns),
+     .fallback = "30d", .group = "Tasks", .argument = "duration", .min = 0, .max = YEAR_NS,
+     .help = "Age from which on a result file is removed. 0: no limit."},
 
     {.name = "log.dir", .type = OPTION_STRING, .offset = AT(log_dir), .group = "Logging",
      .argument = "dir", .flags = OPTION_RELOADABLE,
@@ -216,6 +246,10 @@ static void check(const struct serverd_settings *s, struct problems *problems)
 {
     if (s->http_body_max < HTTP_BODY_MIN || s->http_body_max > HTTP_BODY_MAX)
         problems_add(problems, NULL, 0, "server.http.body.max", "must be from 1KiB to 64MiB");
+    if (s->task_output_max < TASK_OUTPUT_MIN || s->task_output_max > TASK_OUTPUT_MAX)
+        problems_add(problems, NULL, 0, "server.task.output.max", "must be from 1KiB to 64MiB");
+    if (s->task_output_total < TASK_TOTAL_MIN)
+        problems_add(problems, NULL, 0, "server.task.output.total", "must be 1MiB or more");
     check_listen("server.http.listen.addr", s->http_listen, false, problems);
     check_listen("server.http.metrics.addr", s->metrics_listen, true, problems);
     check_listen("server.rpc.listen.addr", s->rpc_listen, false, problems);

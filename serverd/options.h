@@ -59,7 +59,10 @@ struct serverd_settings {
 
     char *state_dir;
     bool task;
-    char *task_meta_dir;
+    char *task_meta_dir; /* "": no files */
+    uint64_t task_timeout_ns, task_expire_ns, task_keep_ns;
+    uint64_t task_output_max, task_output_total;
+    uint64_t task_files_max, task_files_age_ns; /* 0: no limit */
 
     char *log_dir;
     int64_t log_level;

@@ -148,6 +148,52 @@ static void to_enrolment(struct rpc *rpc, struct link_call *call, struct peer *p
     wire_request_free(request);
 }
 
+/* A report of a task on its way. */
+struct told {
+    struct rpc *rpc;
+    struct link_call *call;
+};
+
+static void answer_told(void *context, const struct wire_task_report_reply *outcome)
+{
+    struct told *told = context;
+    const struct wire_reply reply = {
+        .protocol = WIRE_PROTOCOL,
+        .server_boot_id = told->rpc->server_boot,
+        .status = WIRE_OK,
+        .message = "",
+        .call = WIRE_TASK_REPORT,
+        .as.task_report = *outcome,
+    };
+
+    reply_send(told->call, &reply);
+    free(told);
+}
+
+/* Who reports is known by the certificate: it need not say hello. Without tasks here, agents let go of
+ * those they have. */
+static void to_tasks(struct rpc *rpc, struct link_call *call, struct peer *peer,
+                     const struct door_entry *entry, struct wire_request *request, uint64_t now_ns)
+{
+    const struct wire_task_report_reply unknown = {.outcome = WIRE_TASK_UNKNOWN};
+    struct told *told = calloc(1, sizeof(*told));
+
+    (void)peer;
+    (void)now_ns;
+    if (!told) {
+        wire_request_free(request);
+        refuse_busy(rpc, call);
+        return;
+    }
+    *told = (struct told){rpc, call};
+    if (rpc->orders) {
+        tasks_report(rpc->orders, &entry->identity->agent_id, request, answer_told, told);
+        return;
+    }
+    wire_request_free(request);
+    answer_told(told, &unknown);
+}
+
 /* Whose calls a route takes. */
 enum callers {
     FOR_AGENTS,  /* with a certificate, or plain */
@@ -166,6 +212,7 @@ static const struct route {
     {WIRE_REPORT, FOR_AGENTS, to_ingest},
     {WIRE_JOIN, FOR_JOINERS, to_enrolment},
     {WIRE_RENEW, FOR_MEMBERS, to_enrolment},
+    {WIRE_TASK_REPORT, FOR_MEMBERS, to_tasks},
 };
 
 static const struct route *route_of(enum wire_call call)
@@ -423,6 +470,7 @@ enum prober_error rpc_open(struct rpc **out, const struct rpc_config *config,
         goto out;
     rpc->ingest = config->ingest;
     rpc->enrolment = config->enrolment;
+    rpc->orders = config->control.tasks;
     rpc->server_boot = control.server_boot;
     atomic_init(&rpc->progress_ns, now.mono_ns);
     err = open_publisher(rpc, config, max, why);
@@ -487,6 +535,12 @@ enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists)
     if (err)
         free(t);
     return err;
+}
+
+void rpc_hint_tasks(struct rpc *rpc)
+{
+    atomic_fetch_add(&rpc->hints, 1);
+    link_publisher_send(rpc->publisher, "task", 4);
 }
 
 void rpc_wake(struct rpc *rpc)

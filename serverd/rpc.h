@@ -43,6 +43,8 @@ enum prober_error rpc_apply(struct rpc *rpc, struct control_change *change);
 /* Has the control thread take what the probe file's sources list now, and takes over the book. Any
  * thread, never waits. Errors: PROBER_ERR_CLOSED, _NOMEM, _FULL: the book is still the caller's. */
 enum prober_error rpc_set_lists(struct rpc *rpc, struct target_book *lists);
+/* Tells agents that there are tasks for them, or tasks to be cancelled. Any thread, never waits. */
+void rpc_hint_tasks(struct rpc *rpc);
 /* Has the control thread look at once at what others may have changed: revocations. Any thread, never
  * waits; if it cannot be told, it looks within a second. */
 void rpc_wake(struct rpc *rpc);
@@ -53,9 +55,9 @@ void rpc_set_tls(struct rpc *rpc, struct channel_server *tls);
 uint64_t rpc_progress_ns(const struct rpc *rpc);
 /* Writes the families of link, registry and plan. Any thread. */
 void rpc_write_metrics(const struct rpc *rpc, struct metrics_writer *w);
-/* Stops taking calls; what was taken is answered. Then reports may still wait in ingest, and who joins
- * in enrolment: destroy the one and stop the other before rpc_close, which waits for every call to be
- * answered. */
+/* Stops taking calls; what was taken is answered. Then reports may still wait in ingest and in the
+ * tasks, and who joins in enrolment: destroy the one and stop the others before rpc_close, which waits for
+ * every call to be answered. */
 void rpc_stop(struct rpc *rpc);
 /* NULL is fine. */
 void rpc_close(struct rpc *rpc);

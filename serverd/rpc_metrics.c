@@ -38,7 +38,7 @@ static void write_link(const struct rpc *rpc, struct metrics_writer *w)
               "Calls that wait for a worker or for the control thread.",
               queue_depth(rpc->calls) + queue_depth(rpc->tasks));
     metrics_one(w, "prober_server_hints_total", METRIC_COUNTER,
-              "Hints to agents that the plan has changed.", atomic_load(&rpc->hints));
+              "Hints to agents: another plan, tasks.", atomic_load(&rpc->hints));
     metrics_family(w, &longest);
     metrics_sample_ns(w, NULL, 0, atomic_load(&rpc->step_max_ns));
 }

@@ -72,6 +72,7 @@ struct rpc {
     struct link_publisher *publisher;
     struct ingest *ingest;
     struct enrolment *enrolment;
+    struct tasks *orders;      /* to whom reports of tasks go; NULL: there are none */
     struct control *control;   /* the control thread's, but its statistics */
     struct prober_id server_boot;
     struct handshakes *handshakes;

@@ -19,8 +19,11 @@
 #include "serverd/store.h"
 #include "serverd/store_audit.h"
 #include "serverd/target_lists.h"
+#include "serverd/tasks.h"
 #include "serverd/trust.h"
 
+/* For an agent to tell of a task beyond its deadline: it may have to connect again first. */
+#define TASK_GRACE_NS (30 * CLOCK_NS_PER_S)
 #define CONTROL_STUCK_NS (10 * CLOCK_NS_PER_S)
 
 #define METRICS_THREADS 16
@@ -41,6 +44,7 @@ struct server {
     struct reload *reload;
     struct store_audit *audit; /* NULL: there is no store */
     struct gate *gate;
+    struct tasks *tasks;       /* NULL: there are none */
     struct api api;
     pthread_mutex_t web_lock;
     /* Guarded by web_lock: metrics are made before and after they are there. */
@@ -162,6 +166,8 @@ static void write_metrics(void *context, struct metrics_writer *w)
     admission_write_metrics(server->admission, w);
     target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
+    if (server->tasks)
+        tasks_write_metrics(server->tasks, w);
     pthread_mutex_lock(&server->web_lock);
     if (server->gate)
         gate_write_metrics(server->gate, w);
@@ -268,6 +274,44 @@ static enum prober_error start_ingest(struct server *s, struct problems *problem
     return add_failure(problems, err, &why);
 }
 
+/* On the thread of a request: never waits. */
+static void hint_tasks(void *context)
+{
+    struct server *server = context;
+
+    rpc_hint_tasks(server->rpc);
+}
+
+/* A server whose store does not work serves on without tasks: what it acknowledged could be lost. */
+static enum prober_error start_tasks(struct server *s, struct problems *problems)
+{
+    const struct serverd_settings *settings = s->settings;
+    const struct tasks_config config = {
+        .state_dir = settings->state_dir,
+        .meta_dir = settings->task_meta_dir,
+        .board = s->board,
+        .timeout_ns = settings->task_timeout_ns,
+        .grace_ns = TASK_GRACE_NS,
+        .expire_ns = settings->task_expire_ns,
+        .keep_ns = settings->task_keep_ns,
+        .output_max = settings->task_output_max,
+        .outputs_max = settings->task_output_total,
+        .files_max = settings->task_files_max,
+        .files_age_ns = settings->task_files_age_ns,
+        .hint = hint_tasks,
+        .context = s,
+    };
+    struct prober_failure why = {PROBER_OK, ""};
+
+    if (!settings->task)
+        return PROBER_OK;
+    if (!s->audit) {
+        log_error("-server.task has no effect: tasks need the store in -server.state.dir");
+        return PROBER_OK;
+    }
+    return add_failure(problems, tasks_open(&s->tasks, &config, &why), &why);
+}
+
 static enum prober_error open_rpc(struct server *s, struct control_change *change,
                                   struct prober_failure *why)
 {
@@ -287,6 +331,7 @@ static enum prober_error open_rpc(struct server *s, struct control_change *chang
                 .board = s->board,
                 .ingest = s->ingest,
                 .store = s->store,
+                .tasks = s->tasks,
             },
     };
 
@@ -329,7 +374,7 @@ static enum prober_error start_aggregate(struct server *s, struct problems *prob
         .interval_ns = s->settings->aggregation_interval_ns,
         .settings =
             {
-                .task_enabled = false, /* there are no tasks yet, whatever -server.task says */
+                .task_enabled = s->tasks != NULL,
                 .probe_self_enabled = s->settings->probe_self,
                 .extra = write_metrics,
                 .extra_context = s,
@@ -377,6 +422,7 @@ static enum prober_error start_reload(struct server *s, const struct server_conf
     s->api.aggregate = s->aggregate;
     s->api.reload = s->reload;
     s->api.audit = s->audit;
+    s->api.tasks = s->tasks;
     return err;
 }
 
@@ -448,6 +494,8 @@ enum prober_error server_start(struct server **out, const struct server_config *
     if (!err)
         err = start_ingest(s, problems);
     if (!err)
+        err = start_tasks(s, problems);
+    if (!err)
         err = start_rpc(s, problems);
     if (!err)
         err = store_start(s->store);
@@ -459,8 +507,6 @@ enum prober_error server_start(struct server **out, const struct server_config *
         err = start_commands(s, problems);
     if (err)
         goto out;
-    if (s->settings->task)
-        log_warn("-server.task has no effect: this release runs no tasks");
     atomic_store(&s->api.ready, true);
     *out = s;
     s = NULL;
@@ -536,11 +582,13 @@ void server_stop(struct server *server)
     target_lists_stop(server->lists);
     rpc_stop(server->rpc); /* first: closing the web may take seconds */
     admission_stop(server->admission);
+    tasks_stop(server->tasks); /* who waits for one is on the web */
     close_webs(webs);
     reload_destroy(server->reload);
     aggregate_destroy(server->aggregate);
     ingest_destroy(server->ingest);
     rpc_close(server->rpc);
+    tasks_close(server->tasks);
     admission_destroy(server->admission);
     target_lists_destroy(server->lists);
     trust_close(server->trust);

@@ -26,8 +26,8 @@ enum statement {
 static const char *const statement_texts[STATEMENT_COUNT] = {
     [ADD_TASK] = "INSERT INTO tasks VALUES (NULL,?,?,?,?,?,?,?,?,'',0)",
     [CANCEL_TASK] = "UPDATE tasks SET cancelled_by = ?, cancelled_ns = ? WHERE number = ?",
-    [PUT_ROW] = "INSERT OR REPLACE INTO task_rows VALUES"
-                " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PUT_ROW] = ("INSERT OR REPLACE INTO task_rows VALUES"
+                 " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
     [PUT_OUTPUT] = "INSERT OR REPLACE INTO task_outputs VALUES (?,?,?,?,?)",
     [REMOVE_OUTPUTS] = "DELETE FROM task_outputs WHERE task = ?",
     [REMOVE_ROWS] = "DELETE FROM task_rows WHERE task = ?",

@@ -201,3 +201,30 @@ enum prober_error tasks_await(struct tasks *tasks, const char *id, uint64_t seen
     pthread_mutex_unlock(&fake.lock);
     return err;
 }
+
+/* ---- for agents: nothing of it ---- */
+
+void tasks_pending(struct tasks *tasks, const struct prober_id *agent,
+                   const struct clock_reading *now, struct tasks_pending *out)
+{
+    (void)tasks;
+    (void)agent;
+    (void)now;
+    *out = (struct tasks_pending){.memory = NULL};
+}
+
+void tasks_pending_free(struct tasks_pending *pending)
+{
+    (void)pending;
+}
+
+void tasks_report(struct tasks *tasks, const struct prober_id *agent, struct wire_request *request,
+                  tasks_answer_fn answer, void *context)
+{
+    const struct wire_task_report_reply unknown = {.outcome = WIRE_TASK_UNKNOWN};
+
+    (void)tasks;
+    (void)agent;
+    wire_request_free(request);
+    answer(context, &unknown);
+}
