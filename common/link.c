@@ -98,10 +98,7 @@ static void finish_call(struct link_call *call)
 
 static void disconnect(struct link_call *call)
 {
-    pthread_mutex_lock(&call->server->connections.lock);
-    call->server->connections.dropped++;
-    pthread_mutex_unlock(&call->server->connections.lock);
-    nng_pipe_close(call->pipe);
+    link_connection_drop(&call->server->connections, call->connection);
 }
 
 static void on_reply_sent(void *arg)
@@ -239,8 +236,10 @@ void link_server_close(struct link_server *server)
         return;
     link_server_stop(server);
     idle = wait_for_open_calls(server);
-    if (nng_socket_id(server->sock) > 0)
+    if (nng_socket_id(server->sock) > 0) {
+        link_connections_cut(&server->connections, server->port);
         nng_close(server->sock);
+    }
     if (!idle)
         return; /* whoever holds a call may still touch it: its memory must stay */
     for (unsigned i = 0; i < server->call_count; i++) {
@@ -304,7 +303,7 @@ void link_call_reply(struct link_call *call, const void *bytes, size_t len)
     /* Without a reply the peer times out and asks again: better than an answer cut short. */
     if (len > LINK_MESSAGE_MAX || nng_msg_alloc(&reply, 0) || nng_msg_append(reply, bytes, len)) {
         nng_msg_free(reply);
-        nng_pipe_close(call->pipe);
+        disconnect(call);
         finish_call(call);
         return;
     }

@@ -123,7 +123,7 @@ static void abandon_connection(struct link_client *c, uint32_t pipe)
     if (c->pipe == pipe)
         c->pipe = 0;
     pthread_mutex_unlock(&c->lock);
-    nng_pipe_close((nng_pipe){pipe});
+    link_cut((nng_pipe){pipe});
 }
 
 /* What has become of the call since it began over `pipe`. */

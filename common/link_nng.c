@@ -10,6 +10,8 @@
 #define DEFAULT_CONNECTIONS_MAX 4096
 #define RECONNECT_MIN_MS 250
 #define RECONNECT_MAX_MS 10000
+#define CUT_WAIT_MS 100
+#define CUT_STEP_MS 5
 #define PROTOCOL_HEADER_MAX 64 /* what req/rep puts before a message, generously */
 
 /* ---- sockets ---- */
@@ -197,7 +199,7 @@ static bool has_room_for(const struct connection_table *t, const struct prober_a
 {
     unsigned held = 0;
 
-    if (t->open >= t->max)
+    if (t->closing || t->open >= t->max)
         return false;
     for (size_t i = 0; t->per_peer && i < CONNECTION_BUCKETS; i++)
         for (const struct connection *c = t->buckets[i]; c; c = c->next)
@@ -270,8 +272,11 @@ struct connection *link_connection_hold(struct connection_table *t, nng_pipe pip
 
     pthread_mutex_lock(&t->lock);
     c = *find_connection(t, (uint32_t)nng_pipe_id(pipe));
-    if (c && c->calls >= LINK_CALLS_PER_CONNECTION) {
+    if (c && c->cut) {
+        c = NULL;
+    } else if (c && c->calls >= LINK_CALLS_PER_CONNECTION) {
         excessive = true;
+        c->cut = true;
         t->dropped++;
         c = NULL;
     }
@@ -279,8 +284,46 @@ struct connection *link_connection_hold(struct connection_table *t, nng_pipe pip
         c->calls++;
     pthread_mutex_unlock(&t->lock);
     if (excessive)
-        nng_pipe_close(pipe);
+        link_cut(pipe);
     return c;
+}
+
+void link_connection_drop(struct connection_table *t, struct connection *c)
+{
+    bool first;
+
+    pthread_mutex_lock(&t->lock);
+    first = !c->cut;
+    c->cut = true;
+    t->dropped += first;
+    pthread_mutex_unlock(&t->lock);
+    if (first)
+        link_cut((nng_pipe){c->pipe});
+}
+
+static bool has_connections(struct connection_table *t)
+{
+    bool has;
+
+    pthread_mutex_lock(&t->lock);
+    has = t->open > 0;
+    pthread_mutex_unlock(&t->lock);
+    return has;
+}
+
+void link_connections_cut(struct connection_table *t, uint16_t port)
+{
+    const struct timespec step = {.tv_nsec = CUT_STEP_MS * 1000000L};
+
+    pthread_mutex_lock(&t->lock);
+    t->closing = true;
+    pthread_mutex_unlock(&t->lock);
+    if (!has_connections(t))
+        return;
+    link_cut_port(port);
+    /* A pipe that holds a call nobody takes any more does not notice, and is at rest too. */
+    for (int i = 0; i < CUT_WAIT_MS / CUT_STEP_MS && has_connections(t); i++)
+        nanosleep(&step, NULL);
 }
 
 void link_connection_release(struct connection_table *t, struct connection *c)

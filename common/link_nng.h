@@ -2,8 +2,8 @@
  * link_nng - what the parts of the link share: nng's sockets, and the connections of a listening
  * one.
  *
- * Purpose    For link.c, link_client.c and link_hints.c alone, which together are the adapter of
- *            nng: one file would be too long to read.
+ * Purpose    For link.c, link_client.c, link_cut.c and link_hints.c alone, which together are the
+ *            adapter of nng: one file would be too long to read.
  * Threads    A connection_table has a lock of its own; the rest is for any thread.
  * Ownership  A table owns its connections; an open call holds its connection.
  */
@@ -35,6 +35,14 @@ enum prober_error link_listen(nng_socket sock, const char *listen, uint16_t *por
 /* Dials "host:port" in the background, and again after each loss. */
 enum prober_error link_dial(nng_socket sock, const char *address, struct prober_failure *why);
 
+/* Ends a pipe's connection: shuts its socket down, so that nng finds that out while it reads. For
+ * nng_pipe_close, with a read that just ended and another to follow, leaves the pipe waiting for it, and
+ * the thread that frees pipes waiting for the pipe: for good (nng 1.5.2, tcptran_pipe_recv_cb). What had
+ * come before may still be received. */
+void link_cut(nng_pipe pipe);
+/* The same for every connection that was accepted at a port. */
+void link_cut_port(uint16_t port);
+
 /* A condition whose waits end by the monotonic clock, and such an end. */
 void link_init_monotonic(pthread_cond_t *cond);
 struct timespec link_timespec(uint64_t ns);
@@ -50,6 +58,7 @@ struct connection {
     struct prober_addr peer;
     void *user;
     unsigned calls; /* open ones: each holds the connection */
+    bool cut;       /* no call is taken from it any more */
     bool ended;     /* out of the table: it goes when no call is open */
 };
 
@@ -57,6 +66,7 @@ struct connection_table {
     pthread_mutex_t lock;
     struct connection *buckets[CONNECTION_BUCKETS];
     unsigned max, per_peer; /* 0: no bound */
+    bool closing;           /* none is admitted any more */
     uint64_t open, accepted, refused, dropped;
     link_release_fn release;
     void *context;
@@ -72,6 +82,10 @@ int link_connections_watch(nng_socket sock, struct connection_table *t);
 /* The pipe's connection, held by one more call; NULL when it has ended or has too many open: then
  * it is disconnected. */
 struct connection *link_connection_hold(struct connection_table *t, nng_pipe pipe);
+/* Disconnects the peer of an open call, and counts it. */
+void link_connection_drop(struct connection_table *t, struct connection *c);
+/* Ends all connections, admits no more, and waits a moment for that. */
+void link_connections_cut(struct connection_table *t, uint16_t port);
 void link_connection_release(struct connection_table *t, struct connection *c);
 /* After the socket was closed. */
 void link_connections_clear(struct connection_table *t);
