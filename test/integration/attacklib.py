@@ -48,6 +48,14 @@ def tree(directory):
     return found
 
 
+def changes(before, after):
+    """What differs, of dictionaries of dictionaries: {key: (before, after)}."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return {} if before == after else {"": (before, after)}
+    return {key: difference for key in {**before, **after}
+            if (difference := changes(before.get(key), after.get(key)))}
+
+
 class AttackedServer(adminlib.AdminServer):
     """Serves trusted and plain agents; `client` is where attacks come from, `home` where a good agent
     lives, which is connected all the time."""
@@ -65,6 +73,7 @@ class AttackedServer(adminlib.AdminServer):
             self.member = self.agent(self.authority.agent("home"), "home")
             self.opened.clear()
             assert self.member.hello() == (0, "")
+            wait_until(self.known, 10, "the member is known")
 
     def connect(self, host="client", timeout=10):
         self.opened.append(self.lab.connect(host, LINK, timeout))
@@ -123,17 +132,22 @@ class AttackedServer(adminlib.AdminServer):
         return {"known": self.known(), "rows": self.rows(), "files": tree(self.lab.directory + "/state"),
                 "results": tree(self.meta_dir),
                 "processes": {d.name: (d.pid, d.alive(), children(d.pid)) for d in daemons},
-                "targets": self.ask("/-/targets", headers=adminlib.bearer("boss"))}
+                "targets": self.targets()}
+
+    def targets(self):
+        return self.ask("/-/targets", headers=adminlib.bearer("boss"))
 
     @contextlib.contextmanager
     def untouched(self):
         """What is done meanwhile leaves nothing behind: no row, file, process or connection, and keeps
         nobody out."""
         self.hang_up()
-        wait_until(lambda: len(self.rows()["agents"]) == len(self.known()), 10, "the store")
+        wait_until(lambda: len(self.rows()["agents"]) == len(self.known()) and
+                   None not in json.loads(self.targets()[1]).values(), 10, "all to know who is there")
         before, descriptors = self.snapshot(), self.settled()
         yield
-        assert self.snapshot() == before
+        difference = changes(before, self.snapshot())
+        assert not difference, difference
         if self.member:
             revision, targets = self.member.sync()
             assert revision and targets is not None
