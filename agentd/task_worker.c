@@ -452,6 +452,7 @@ static void *work(void *context)
         if (!is_over(w))
             sleep_until(w, has_more_to_do(w) ? now_ns : due_ns, now_ns);
     }
+    take_messages(w);
     return NULL;
 }
 
@@ -622,8 +623,8 @@ void task_worker_set_policy(struct task_worker *w, struct policy *policy)
 
 void task_worker_close(struct task_worker *w)
 {
+    queue_close(w->messages); /* first: what was taken is read before the thread ends */
     atomic_store(&w->closing, true);
-    queue_close(w->messages);
 }
 
 void task_worker_stop(struct task_worker *w)

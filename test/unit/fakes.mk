@@ -20,6 +20,7 @@ fakes_test_runner := fake_icmp_engine fake_icmp_arrivals
 fakes_test_http_runner := fake_http_engine fake_log
 fakes_test_http_runner_live := http_server
 fakes_test_task_desk := fake_task_worker
+fakes_test_uplink_tasks := fake_secure_link fake_task_worker fake_log
 fakes_test_trouble := fake_log
 fakes_test_hint_listener := fake_subscriber
 fakes_test_icmp_engine := fake_icmp_socket

@@ -6,6 +6,7 @@
 
 #include "agentd/options.h"
 #include "common/join_token.h"
+#include "agentd/task_command.h"
 
 struct loaded {
     struct agentd_settings settings;
@@ -45,6 +46,22 @@ static void the_defaults_are_those_of_the_original(void **state)
     assert_int_equal(l.settings.log_level, 3);
     assert_false(l.settings.upgrade);
     assert_string_equal(l.settings.state_dir, "/var/lib/probermesh/agent");
+    unload(&l);
+}
+
+static void what_is_run_is_the_allowlist_unless_more_is_said(void **state)
+{
+    struct loaded l = load((const char *[]){NULL});
+
+    (void)state;
+    assert_int_equal(l.settings.task, TASK_POLICY_ALLOWLIST);
+    assert_int_equal(l.settings.task_output, 1 << 20);
+    unload(&l);
+    l = load((const char *[]){"-agent.task", "shell", NULL});
+    assert_int_equal(l.settings.task, TASK_POLICY_SHELL);
+    unload(&l);
+    l = load((const char *[]){"-agent.task", "off", NULL});
+    assert_int_equal(l.settings.task, TASK_POLICY_OFF);
     unload(&l);
 }
 
@@ -102,6 +119,12 @@ static void each_wrong_value_is_named(void **state)
         {{"-agent.secrets.dir", "secrets", NULL}, "agent.secrets.dir"},
         {{"-agent.icmp.timeout", "1us", NULL}, "agent.icmp.timeout"},
         {{"-agent.http.timeout", "1us", NULL}, "agent.http.timeout"},
+        {{"-agent.task", "anything", NULL}, "agent.task"},
+        {{"-agent.task.running", "17", NULL}, "agent.task.running"},
+        {{"-agent.task.rate", "0", NULL}, "agent.task.rate"},
+        {{"-agent.task.output", "4095", NULL}, "agent.task.output"},
+        {{"-agent.task.output", "17MB", NULL}, "agent.task.output"},
+        {{"-agent.task.deadline", "25h", NULL}, "agent.task.deadline"},
         {{"-agent.http.timeout", "16s", NULL}, "agent.http.timeout"},
         {{"-agent.http.max.running", "0", NULL}, "agent.http.max.running"},
         {{"-agent.icmp.netowrk-type", "public", NULL}, "agent.icmp.netowrk-type"},
@@ -203,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_those_of_the_original),
+        cmocka_unit_test(what_is_run_is_the_allowlist_unless_more_is_said),
         cmocka_unit_test(the_timeout_is_worked_out_of_the_interval),
         cmocka_unit_test(the_original_s_command_line_is_taken),
         cmocka_unit_test(each_wrong_value_is_named),
