@@ -22,6 +22,9 @@
 #define DIAL_PAUSE_MAX_NS CLOCK_NS_PER_S
 #define HELLO_GAP_NS CLOCK_NS_PER_S /* between two that are accepted */
 #define REFUSED_PAUSE_MAX_NS (60 * CLOCK_NS_PER_S)
+/* Between two tries; also after one that succeeded, as an authority that is about to expire issues
+ * certificates that are due at once. */
+#define RENEWAL_PAUSE_MIN_NS (60 * CLOCK_NS_PER_S)
 #define RENEWAL_PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
 
 /* A call that failed is tried again after a pause that doubles, jittered over its second half. */
@@ -486,11 +489,13 @@ static void do_renewal(struct uplink *u, uint64_t now_ns)
     if (!err)
         err = take_renewal(u, &reply, &why);
     if (err) {
+        if (!u->renewal.pause_ns)
+            u->renewal.pause_ns = RENEWAL_PAUSE_MIN_NS / 2;
         back_off(&u->renewal, now_ns, RENEWAL_PAUSE_MAX_NS);
         log_warn("the certificate of this agent is not renewed yet; trying again",
                  LOG_S("cause", why.text));
     } else {
-        clear_retry(&u->renewal);
+        u->renewal = (struct retry){.not_before_ns = now_ns + RENEWAL_PAUSE_MIN_NS};
         log_info("the certificate of this agent was renewed");
     }
     wire_reply_free(&reply);
