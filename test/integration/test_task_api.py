@@ -26,6 +26,7 @@ class TaskServer(AdminServer):
         credentials = Authority.of_server(self._state("server")).agent(region)
         agent = TrustedAgent(self.lab.connect("server", ("10.77.0.1", 6000)), credentials, address)
         agent.hello()
+        wait_until(lambda: credentials.agent.hex() in self.ask("/api/v1/agents")[1], 10, "the agent is known")
         return agent
 
     def next_task(self, agent, task=None):
@@ -54,7 +55,6 @@ def test_tasks_are_given_at_the_host_and_from_nowhere_else(lab):
     server = TaskServer(lab, tokens=False)
     agent = server.agent("eu", "10.77.0.1")
     url = f"http://localhost:{PORT}"
-    wait_until(lambda: json.loads(server.ask("/api/v1/agents")[1])["agents"], 10, "the agent is known")
     ways = [("POST", "/-/task"), ("GET", "/api/v1/tasks"), ("GET", f"/api/v1/tasks/{NONE}"),
             ("DELETE", f"/api/v1/tasks/{NONE}"), ("GET", f"/api/v1/tasks/{NONE}/events"),
             ("GET", f"/api/v1/tasks/{NONE}/output/{NONE}")]
