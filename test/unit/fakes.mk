@@ -39,6 +39,7 @@ fakes_test_task_worker := http_server
 fakes_test_enrolment := fake_reply fake_clock fake_log
 fakes_test_local_desk := fake_reply fake_clock fake_log
 fakes_test_secure_link := fake_tls_link
+fakes_test_joining := fake_join_link fake_log
 fakes_test_agent_membership := fake_joining
 fakes_test_uplink_renewal := fake_link fake_log
 fakes_test_api_tasks := fake_tasks
