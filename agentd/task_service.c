@@ -12,6 +12,7 @@
 #define WAITING_MAX 64
 #define OUTPUT_STOP (64u << 20)
 #define HELD_MAX (64u << 20)
+#define LEFT_OUT_LINE 64 /* of what is kept, for the line in the place of the rest */
 
 static enum prober_error open_ledger(struct task_service *service, const char *state_dir,
                                      struct prober_failure *why)
@@ -36,7 +37,7 @@ static enum prober_error open_desk(struct task_service *service, const struct ag
                                                              .root = geteuid() == 0,
                                                              .deadline_ns = s->task_deadline_ns},
                                                    .grace_ns = GRACE_NS,
-                                                   .output_max = s->task_output,
+                                                   .output_max = s->task_output - LEFT_OUT_LINE,
                                                    .output_stop = OUTPUT_STOP,
                                                    .running_max = (size_t)s->task_running,
                                                    .waiting_max = WAITING_MAX,
