@@ -166,6 +166,8 @@ static void write_metrics(void *context, struct metrics_writer *w)
     admission_write_metrics(server->admission, w);
     target_lists_write_metrics(server->lists, w);
     write_store_metrics(server->store, w);
+    if (server->trust)
+        trust_write_metrics(server->trust, w);
     if (server->tasks)
         tasks_write_metrics(server->tasks, w);
     pthread_mutex_lock(&server->web_lock);

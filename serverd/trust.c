@@ -1,21 +1,26 @@
 #include "serverd/trust.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/log.h"
 
 #define STEP_S 60
 /* What fails is tried again, and told, no more often. */
 #define RETRY_S 3600
+/* What we do not renew ourselves is told of once a day, this long before its end. */
+#define WARN_S (30 * PKI_DAY_S)
 
 struct trust {
     struct authority *authority;
     struct ticket_keys *tickets;
     struct channel_server *server;
-    int64_t renew_due_s, rotate_due_s;
+    int64_t renew_due_s, rotate_due_s, warn_due_s;
+    atomic_int_fast64_t server_expires_s, ca_expires_s;
 };
 
 static struct authority_config authority_config(const struct serverd_settings *s, char *dir,
@@ -40,6 +45,12 @@ static enum prober_error make_server(const struct trust *t, struct channel_serve
     };
 
     return channel_server_open(out, &config, why);
+}
+
+static void note_expiry(struct trust *t)
+{
+    atomic_store(&t->server_expires_s, authority_server_identity(t->authority)->not_after_s);
+    atomic_store(&t->ca_expires_s, authority_ca_identity(t->authority)->not_after_s);
 }
 
 static enum prober_error open_tickets(struct trust *t, const char *state_dir, int64_t now_s)
@@ -75,6 +86,7 @@ enum prober_error trust_open(struct trust **out, const struct serverd_settings *
         err = make_server(t, &t->server, why);
     if (err)
         goto out;
+    note_expiry(t);
     t->renew_due_s = t->rotate_due_s = now_s + STEP_S;
     *out = t;
     t = NULL;
@@ -130,8 +142,27 @@ static enum prober_error renew(struct trust *t, int64_t now_s,
     take(context, server);
     channel_server_close(t->server);
     t->server = server;
+    note_expiry(t);
     log_info("the server's certificate was renewed");
     return PROBER_OK;
+}
+
+/* Without more than this left it was renewed in vain, or is not ours to renew. */
+static void warn_of_end(const struct trust *t, int64_t now_s)
+{
+    const struct {
+        const char *what;
+        int64_t expires_s;
+    } ends[] = {
+        {"the server's certificate expires soon: without a new one no agent can call",
+         atomic_load(&t->server_expires_s)},
+        {"the certificate of the authority expires soon: all agents must then join anew",
+         atomic_load(&t->ca_expires_s)},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (ends[i].expires_s - now_s < WARN_S)
+            log_warn(ends[i].what, LOG_I("days_left", (ends[i].expires_s - now_s) / PKI_DAY_S));
 }
 
 void trust_step(struct trust *t, int64_t now_s,
@@ -146,6 +177,10 @@ void trust_step(struct trust *t, int64_t now_s,
             log_error("the server's certificate could not be renewed", LOG_S("why", why.text));
         t->renew_due_s = now_s + (err ? RETRY_S : STEP_S);
     }
+    if (now_s >= t->warn_due_s) {
+        warn_of_end(t, now_s);
+        t->warn_due_s = now_s + PKI_DAY_S;
+    }
     if (now_s >= t->rotate_due_s) {
         enum prober_error err = ticket_keys_rotate(t->tickets, now_s, &why);
 
@@ -155,6 +190,19 @@ void trust_step(struct trust *t, int64_t now_s,
                      LOG_S("why", why.text));
         t->rotate_due_s = now_s + (err ? RETRY_S : STEP_S);
     }
+}
+
+void trust_write_metrics(const struct trust *t, struct metrics_writer *w)
+{
+    static const struct metric_family expiry = {
+        "prober_server_certificate_expiry_timestamp_seconds", METRIC_GAUGE, "seconds",
+        "When the certificates of trusted links expire, Unix time."};
+    static const char *const which[] = {"server", "authority"};
+
+    metrics_by(w, &expiry, "certificate", which,
+               (const uint64_t[]){(uint64_t)atomic_load(&t->server_expires_s),
+                                  (uint64_t)atomic_load(&t->ca_expires_s)},
+               ARRAY_LEN(which));
 }
 
 void trust_close(struct trust *t)

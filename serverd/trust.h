@@ -3,8 +3,9 @@
  *
  * Purpose    Holds authority and ticket keys in the state directory, and makes of them the
  *            configuration of handshakes; renews the server's certificate and changes the ticket keys
- *            when it is time.
- * Threads    main()'s.
+ *            when it is time. Tells the log when one that was given, or the
+ *            authority's, nears its end.
+ * Threads    main()'s, but trust_write_metrics: any.
  * Ownership  Owns authority, ticket keys and configuration: they outlive the connections.
  */
 #ifndef SERVERD_TRUST_H
@@ -15,6 +16,7 @@
 
 #include "common/channel_tls.h"
 #include "common/error.h"
+#include "common/metrics.h"
 #include "serverd/authority.h"
 #include "serverd/options.h"
 
@@ -40,6 +42,8 @@ struct authority *trust_authority(const struct trust *t);
  * it. */
 void trust_step(struct trust *t, int64_t now_s,
                 void (*take)(void *context, struct channel_server *server), void *context);
+/* Writes when the certificates expire. */
+void trust_write_metrics(const struct trust *t, struct metrics_writer *w);
 void trust_close(struct trust *t); /* NULL is fine */
 
 #endif

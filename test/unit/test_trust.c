@@ -159,6 +159,23 @@ static void given_files_are_checked_and_nothing_is_made(void **state)
     assert_int_equal(trust_check(&settings, NOW, &why), PROBER_OK);
 }
 
+static void when_certificates_expire_is_shown(void **state)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct metrics_writer writer = {.out = &text, .format = METRICS_PROMETHEUS};
+    char line[128];
+
+    (void)state;
+    given_trust(NOW);
+    trust_step(trust, NOW + 300 * DAY, take, NULL);
+    trust_write_metrics(trust, &writer);
+    snprintf(line, sizeof(line),
+             "prober_server_certificate_expiry_timestamp_seconds{certificate=\"server\"} %lld\n",
+             (long long)channel_server_identity(trust_server(trust))->not_after_s);
+    assert_non_null(strstr(text.bytes, line));
+    strbuf_free(&text);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_world, end_world)
@@ -166,6 +183,7 @@ int main(void)
         TEST(authority_and_tickets_are_in_the_state_directory),
         TEST(handshakes_use_a_renewed_certificate_in_time),
         TEST(a_renewal_that_fails_leaves_the_certificate_and_is_tried_again),
+        TEST(when_certificates_expire_is_shown),
         TEST(damaged_ticket_keys_are_made_anew),
         TEST(a_key_that_others_can_read_stops_the_server),
         TEST(only_a_server_that_cannot_write_and_takes_plain_links_goes_on),
