@@ -570,9 +570,10 @@ class Mesh:
         self.server = self.lab.spawn(self.server_host, argv, "serverd", self.env)
         return self.server
 
-    def start_agent(self, host, *flags, region=None, name=None):
+    def start_agent(self, host, *flags, region=None, name=None, wrapper=()):
+        """wrapper: words before the program's own, which execute it in the end."""
         name = name or host
-        argv = [self.lab.path("bin/agentd"), "-agent.region", region or self.lab.hosts[host].region,
+        argv = [*wrapper, self.lab.path("bin/agentd"), "-agent.region", region or self.lab.hosts[host].region,
                 "-agent.rpc.report.addr", self.rpc, "-agent.probe.interval", self.interval,
                 "-agent.state.dir", self._state(name), "-log.dir", "", "-log.level", "4", *flags]
         self.agents[name] = self.lab.spawn(host, argv, f"agentd-{name}", self.env)
