@@ -28,6 +28,7 @@ enum prober_error task_select_create(struct task_select **out, const char *regio
 {
     const struct comparison *comparison = NULL;
     enum prober_error err = PROBER_OK;
+    struct prober_failure fault = {.text = ""};
     struct task_select *s;
 
     for (size_t i = 0; i < ARRAY_LEN(comparisons); i++)
@@ -47,8 +48,10 @@ enum prober_error task_select_create(struct task_select **out, const char *regio
         return prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     s->comparison = comparison;
     if (comparison->is_pattern)
-        err = regex_create(&s->regex, region, why);
-    else if (!(s->region = strdup(region)))
+        err = regex_create(&s->regex, region, &fault);
+    if (err)
+        prober_fail(why, err, "the region is no regular expression (RE2): %s", fault.text);
+    if (!comparison->is_pattern && !(s->region = strdup(region)))
         err = prober_fail(why, PROBER_ERR_NOMEM, "out of memory");
     if (err) {
         task_select_destroy(s);
