@@ -73,7 +73,9 @@ bool secure_link_is_trusted(const struct secure_link *l)
 
 uint64_t secure_link_sessions(const struct secure_link *l)
 {
-    return link_client_connections(l->link) + l->ended;
+    uint64_t connections = link_client_connections(l->link);
+
+    return connections ? connections + l->ended : 0;
 }
 
 /* ---- a handshake ---- */
