@@ -15,6 +15,7 @@ struct secure_link {
     bool proved;                   /* a call of the session was answered */
     uint64_t connections;          /* the link's count, when the session was made */
     uint64_t ended;                /* sessions that were ended on a connection that stayed */
+    uint64_t answered;             /* secure_link_sessions, of the last call that was */
     struct secure_link_counts counts;
     struct strbuf frame;
 };
@@ -76,6 +77,11 @@ uint64_t secure_link_sessions(const struct secure_link *l)
     uint64_t connections = link_client_connections(l->link);
 
     return connections ? connections + l->ended : 0;
+}
+
+uint64_t secure_link_answered(const struct secure_link *l)
+{
+    return l->answered;
 }
 
 /* ---- a handshake ---- */
@@ -169,8 +175,11 @@ static enum prober_error shake_hands(struct secure_link *l, const struct secure_
 static enum prober_error open_session(struct secure_link *l, const struct secure_call *call,
                                       struct prober_failure *why)
 {
-    if (!l->client)
+    if (!l->client) {
+        /* It may be lost before the call is sent: then it counts as another, to be on the safe side. */
+        l->connections = link_client_connections(l->link);
         return PROBER_OK;
+    }
     if (l->channel && l->connections != link_client_connections(l->link)) {
         channel_destroy(l->channel);
         l->channel = NULL;
@@ -222,9 +231,13 @@ enum prober_error secure_link_call(struct secure_link *l, const struct secure_ca
         prober_fail(why, err, "cannot seal a request: %s", prober_error_text(err));
     else
         err = exchange(l, call->timeout_ns, &answer, &len, why);
+    if (!l->client && !l->connections) /* the call itself waited for it */
+        l->connections = link_client_connections(l->link);
     if (!err)
         err = take_answer(l, answer, len, reply, why);
     free(answer);
+    if (!err)
+        l->answered = l->connections + l->ended;
     /* Both ends count what they sealed: after a call that failed they may differ. */
     if (err && l->client)
         end_session(l, err);

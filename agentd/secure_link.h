@@ -49,6 +49,8 @@ enum prober_error secure_link_call(struct secure_link *l, const struct secure_ca
 /* A number that is another when the server knows nothing of this agent's earlier calls any more:
  * connection or session is another, or will be at the next call. 0: there was none yet. */
 uint64_t secure_link_sessions(const struct secure_link *l);
+/* What that number was of the session in which the last call was answered. */
+uint64_t secure_link_answered(const struct secure_link *l);
 /* What a server showed to who came to join (channel_shown_ca). Errors: PROBER_ERR_STATE, _NOMEM. */
 enum prober_error secure_link_shown_ca(const struct secure_link *l, struct strbuf *certificate);
 

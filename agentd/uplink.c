@@ -304,7 +304,6 @@ static void do_hello(struct uplink *u, uint64_t now_ns)
 {
     struct wire_reply reply = {0};
     struct prober_failure why;
-    uint64_t sessions = secure_link_sessions(u->config.link);
     enum prober_error err = send_hello(u, now_ns, &reply, &why);
 
     if (err) {
@@ -313,9 +312,7 @@ static void do_hello(struct uplink *u, uint64_t now_ns)
     }
     if (is_accepted(u, &u->hello, &reply, now_ns)) {
         if (reply.call == WIRE_HELLO) {
-            /* The connection may be younger than our look at the number: then hello is said once
-             * more than needed. */
-            u->sessions = sessions ? sessions : secure_link_sessions(u->config.link);
+            u->sessions = secure_link_answered(u->config.link);
             take_hello(u, &reply, now_ns);
         } else {
             back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);

@@ -86,6 +86,22 @@ static void the_first_call_shakes_hands_and_the_next_do_not(void **state)
     assert_int_equal(counts().failed, 0);
 }
 
+static void the_session_that_answered_is_the_present_one(void **state)
+{
+    (void)state;
+    assert_echoes("hello"); /* plain, and the first */
+    assert_int_equal(secure_link_answered(secure), secure_link_sessions(secure));
+    trusted();
+    assert_true(secure_link_answered(secure) != secure_link_sessions(secure));
+    assert_echoes("hello");
+    assert_int_equal(secure_link_answered(secure), secure_link_sessions(secure));
+    link_.connections++;
+    fake_tls_link_forget(&link_);
+    assert_true(secure_link_answered(secure) != secure_link_sessions(secure));
+    assert_echoes("hello");
+    assert_int_equal(secure_link_answered(secure), secure_link_sessions(secure));
+}
+
 static void a_new_connection_resumes_the_session(void **state)
 {
     uint64_t sessions;
@@ -285,6 +301,7 @@ int main(void)
         TEST(without_a_certificate_calls_are_plain),
         TEST(a_plain_agent_is_told_to_join_where_only_members_are_taken),
         TEST(the_first_call_shakes_hands_and_the_next_do_not),
+        TEST(the_session_that_answered_is_the_present_one),
         TEST(a_new_connection_resumes_the_session),
         TEST(a_connection_that_changes_unseen_costs_one_call),
         TEST(a_server_that_forgot_the_session_gets_another_on_the_same_connection),
