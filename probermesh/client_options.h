@@ -26,7 +26,8 @@ struct client_options {
     /* Of task. */
     char *region, *line; /* "": not given */
     int expr;            /* index into client_exprs */
-    uint64_t task_timeout_ns, wait_ns;
+    uint64_t task_timeout_ns; /* 0: not given */
+    uint64_t wait_ns;
     bool detach;
     bool errors; /* stderr is asked for, not stdout */
 };

@@ -70,7 +70,8 @@ static char *make_body(const struct client_options *options, const char *line)
     json_add_string(body, "region", options->region);
     json_add_string(body, "expr", client_exprs[options->expr]);
     json_add_string(body, "cmd", line);
-    json_add_string(body, "timeout", duration_format(options->task_timeout_ns, timeout));
+    if (options->task_timeout_ns)
+        json_add_string(body, "timeout", duration_format(options->task_timeout_ns, timeout));
     text = json_print(body, false);
     json_free(body);
     return text;

@@ -204,7 +204,7 @@ def test_a_refusal_is_told_in_the_servers_words(build, task):
     status, out, err = run(build, task, "-region", ".", "-expr", "!=", "-cmd", "bad")
     assert (status, out) == (1, b"")
     assert err == 'probermesh: the server answered with status 400: "cmd": is \\x1b[2J no good\n'
-    assert task.order["expr"] == "!="
+    assert task.order == {"region": ".", "expr": "!=", "cmd": "bad"}
 
 
 def test_tasks_are_looked_at_and_cancelled(build, task):
