@@ -202,7 +202,7 @@ const struct option serverd_options[] = {
      .max = YEAR_NS,
      .help = "How long a task and its results are kept after it has ended."},
     {.name = "server.task.output.max", .type = OPTION_SIZE, .offset = AT(task_output_max),
-     .fallback = "1MiB", .group = "Tasks", .argument = "size",
+     .fallback = "2MiB", .group = "Tasks", .argument = "size",
      .help = "What is kept of the output of a task at one agent, and as much of its error output."},
     {.name = "server.task.output.total", .type = OPTION_SIZE, .offset = AT(task_output_total),
      .fallback = "1GiB", .group = "Tasks", .argument = "size",

@@ -207,17 +207,3 @@ def test_a_task_outlives_servers_and_agents_that_are_down(mesh):
     agent.signal(signal.SIGCONT)
     told = wait_until(lambda: ended(mesh, task), 60, "the task ends")
     assert [a["state"] for a in told["agents"]] == ["done"] and sum(mesh.witness.seen("late").values()) == 1
-
-
-def test_a_cancelled_task_ends_at_its_agent(mesh):
-    host, = mesh.add_agents("eu", 1)
-    mesh.join([host])
-    task = mesh.give(f"http http://10.77.0.1:{WITNESS}/slow/15000")
-    wait_until(lambda: mesh.witness.seen("slow"), 20, "it runs")
-    assert mesh.get(f"/api/v1/tasks/{task}", method="DELETE")[0] == 200
-    began = time.monotonic()
-    told = wait_until(lambda: ended(mesh, task), 20, "the task ends")
-    assert told["agents"][0]["state"] == "cancelled" and told["agents"][0]["end"] == "cancelled"
-    assert time.monotonic() - began < 12
-
-
