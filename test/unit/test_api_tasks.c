@@ -160,7 +160,7 @@ static void without_the_option_nothing_is_open(void **state)
 {
     static const char *const lines[] = {"GET /api/v1/tasks", "GET /api/v1/tasks/t1",
                                         "GET /api/v1/tasks/t1/events", "DELETE /api/v1/tasks/t1",
-                                        "GET /api/v1/tasks/t1/output/" FAKE_AGENT};
+                                        ("GET /api/v1/tasks/t1/output/" FAKE_AGENT)};
     (void)state;
 
     api.tasks = NULL;
