@@ -284,7 +284,8 @@ static void tell_start(const struct daemon *d)
 {
     char agent_id[PROBER_ID_TEXT_MAX], boot_id[PROBER_ID_TEXT_MAX];
 
-    log_info("agent started", LOG_S("version", PROBER_VERSION), LOG_S("region", d->membership.region.name),
+    log_info("agent started", LOG_S("version", PROBER_VERSION),
+             LOG_S("region", d->membership.region.name),
              LOG_S("region_from", region_origin_text(d->membership.region.origin)),
              LOG_S("agent_id", prober_id_format(&d->identity.agent_id, agent_id)),
              LOG_S("boot_id", prober_id_format(&d->identity.boot_id, boot_id)),

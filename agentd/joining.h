@@ -19,9 +19,9 @@
 #include "common/id.h"
 
 struct joining {
-    const char *server; /* "host:port" */
-    const char *token;  /* the word (common/join_token.h) */
-    const char *region; /* that the agent wants; "": the token's */
+    const char *server;                 /* "host:port" */
+    const char *token;                  /* the word (common/join_token.h) */
+    const char *region;                 /* that the agent wants; "": the token's */
     struct prober_id agent_id, boot_id; /* only to be told apart in the server's log */
 };
 

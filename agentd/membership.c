@@ -84,11 +84,12 @@ static bool must_join(const struct credentials *credentials, const struct agentd
             log_info("this agent has joined before; the token is not used");
         return false;
     }
-    log_warn(s->pki_certificate[0]
-                 ? "the certificate of agent.pki.certificate has expired: give another, or check the "
-                   "clock"
-                 : "the certificate of this agent has expired: check the clock, or join again with a "
-                   "new token (-agent.join)");
+    log_warn(
+        s->pki_certificate[0]
+            ? "the certificate of agent.pki.certificate has expired: give another, or check the "
+              "clock"
+            : "the certificate of this agent has expired: check the clock, or join again with a "
+              "new token (-agent.join)");
     return s->join_token[0] != '\0';
 }
 
@@ -101,10 +102,11 @@ static enum prober_error take_name(const struct membership *m, const struct agen
     const char *wanted = wanted_region(s);
 
     if (wanted[0] && strcmp(wanted, own->region) != 0)
-        return prober_fail(why, PROBER_ERR_STATE,
-                           "this agent's certificate is for region '%s', but its settings say '%s': "
-                           "to move it, remove %s/credentials and join again with a new token",
-                           own->region, wanted, s->state_dir);
+        return prober_fail(
+            why, PROBER_ERR_STATE,
+            "this agent's certificate is for region '%s', but its settings say '%s': "
+            "to move it, remove %s/credentials and join again with a new token",
+            own->region, wanted, s->state_dir);
     identity->agent_id = own->agent_id;
     snprintf(region->name, sizeof(region->name), "%s", own->region);
     region->origin = REGION_FROM_CERTIFICATE;
@@ -112,8 +114,8 @@ static enum prober_error take_name(const struct membership *m, const struct agen
 }
 
 enum prober_error membership_open(struct membership *out, const struct agentd_settings *settings,
-                                  struct identity *identity, const sigset_t *signals,
-                                  int64_t now_s, struct prober_failure *why)
+                                  struct identity *identity, const sigset_t *signals, int64_t now_s,
+                                  struct prober_failure *why)
 {
     struct membership m = {.credentials = NULL};
     enum prober_error err = PROBER_OK;

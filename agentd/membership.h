@@ -29,8 +29,8 @@ struct membership {
  * region than the settings say); PROBER_ERR_SYNTAX (no valid region); PROBER_ERR_CLOSED (told to stop
  * while it joined). *out is then empty. */
 enum prober_error membership_open(struct membership *out, const struct agentd_settings *settings,
-                                  struct identity *identity, const sigset_t *signals,
-                                  int64_t now_s, struct prober_failure *why);
+                                  struct identity *identity, const sigset_t *signals, int64_t now_s,
+                                  struct prober_failure *why);
 void membership_close(struct membership *m); /* fine on an empty one */
 
 #endif

@@ -89,7 +89,8 @@ const struct option agentd_options[] = {
     {"agent.rpc.report.addr", OPTION_STRING, AT(report_addr), "localhost:6000", LINK, "host:port",
      "The server.", 0, 0, NULL, 0},
     {"agent.join", OPTION_SECRET, AT(join_token), "", LINK, "token",
-     "Token of `serverd join-token`, with which the agent gets a certificate when it has none, or its "
+     "Token of `serverd join-token`, with which the agent gets a certificate when it has none, or "
+     "its "
      "own has expired: then its link is encrypted, and the server knows it. TOKEN, @FILE, or - for "
      "standard input, read only then. An agent that has joined needs it no more.",
      0, 0, NULL, OPTION_READ_LATE},

@@ -35,9 +35,9 @@ struct agentd_settings {
     struct option_list public_urls; /* that answer with our public address */
     /* link */
     char *report_addr;
-    char *join_token; /* as given: TOKEN, "@FILE", "-"; "": none */
+    char *join_token;                         /* as given: TOKEN, "@FILE", "-"; "": none */
     char *pki_ca, *pki_certificate, *pki_key; /* files; "": none */
-    bool plain;       /* also with a certificate */
+    bool plain;                               /* also with a certificate */
     uint64_t sync_interval_ns;
     uint64_t spool_bytes;
     /* probing */

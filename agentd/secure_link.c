@@ -57,7 +57,8 @@ enum prober_error secure_link_trust_by(struct secure_link *l, const struct crede
                                        struct prober_failure *why)
 {
     const struct channel_client_config config = {.ca = credentials_ca(credentials),
-                                                 .certificate = credentials_certificate(credentials),
+                                                 .certificate =
+                                                     credentials_certificate(credentials),
                                                  .key = credentials_key(credentials)};
     struct channel_client *client;
     enum prober_error err = channel_client_open(&client, &config, why);

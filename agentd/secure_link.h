@@ -59,7 +59,8 @@ void secure_link_interrupt(struct secure_link *l);
 
 struct secure_link_counts {
     uint64_t connections; /* of the link, so far */
-    uint64_t handshakes, resumed, failed; /* handshakes in all, those by a ticket, those that failed */
+    uint64_t handshakes, resumed,
+        failed; /* handshakes in all, those by a ticket, those that failed */
 };
 void secure_link_counts(const struct secure_link *l, struct secure_link_counts *out);
 void secure_link_destroy(struct secure_link *l); /* NULL is fine */

@@ -170,9 +170,10 @@ static void no_answer(struct uplink *u, struct retry *retry, enum prober_error e
         return;
     }
     if (err == PROBER_ERR_DENIED || err == PROBER_ERR_STATE) {
-        tell_refused(u, secure_link_is_trusted(u->config.link)
-                            ? "there is no trusted link to the server; probing goes on"
-                            : "the server refuses this agent",
+        tell_refused(u,
+                     secure_link_is_trusted(u->config.link)
+                         ? "there is no trusted link to the server; probing goes on"
+                         : "the server refuses this agent",
                      why->text);
         u->greeted = false;
         back_off(&u->hello, now_ns, REFUSED_PAUSE_MAX_NS);

@@ -122,9 +122,8 @@ static uint32_t judge(struct channel_session *s, const struct pki_identity *iden
     }
     if (depth == 0 && identity->role != wanted) {
         refuse(s, CHANNEL_PEER_USE,
-               s->end->is_server
-                   ? "it is not that of an agent (a name, clientAuth)"
-                   : "it is not that of a server (serverAuth, " PKI_SERVER_NAME ")");
+               s->end->is_server ? "it is not that of an agent (a name, clientAuth)"
+                                 : "it is not that of a server (serverAuth, " PKI_SERVER_NAME ")");
         return MBEDTLS_X509_BADCERT_OTHER;
     }
     return 0;

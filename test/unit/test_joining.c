@@ -32,7 +32,7 @@ static struct {
     char region[PKI_REGION_MAX + 1];
     bool secret_came;
     uint8_t keys[8][DIGEST_SHA256_LEN]; /* of each request */
-    const char *certificate; /* to be given in place of one that is issued */
+    const char *certificate;            /* to be given in place of one that is issued */
     struct strbuf issued;
 } server;
 
@@ -206,11 +206,8 @@ static int set_up(void **state)
     assert_int_equal(pki_fingerprint(world.ca.bytes, world.ca.len, token.ca_fingerprint, NULL),
                      PROBER_OK);
     join_token_format(&token, word);
-    joining = (struct joining){.server = "server:6000",
-                               .token = word,
-                               .region = "",
-                               .agent_id = {{7}},
-                               .boot_id = {{8}}};
+    joining = (struct joining){
+        .server = "server:6000", .token = word, .region = "", .agent_id = {{7}}, .boot_id = {{8}}};
     assert_int_equal(credentials_open(&credentials, &config, &why), PROBER_OK);
     return 0;
 }

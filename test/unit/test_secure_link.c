@@ -180,8 +180,8 @@ static void a_server_of_another_authority_is_refused_and_never_called_plain(void
     (void)state;
     given_pki_make(&other);
     link_.server = ends.server;
-    secure_link_trust(
-        secure, given_client(other.ca_certificate.bytes, &other.agent_certificate, &other.agent_key));
+    secure_link_trust(secure, given_client(other.ca_certificate.bytes, &other.agent_certificate,
+                                           &other.agent_key));
     assert_int_equal(call_at("secret words", NOW), PROBER_ERR_DENIED);
     assert_told("issued by another authority", "is -agent.rpc.report.addr the server");
     link_.server = NULL; /* one that would take anything */
@@ -228,9 +228,9 @@ static void who_joins_sees_the_authority_that_the_token_named(void **state)
     (void)state;
     link_.server = ends.server;
     assert_int_equal(secure_link_shown_ca(secure, &shown), PROBER_ERR_STATE);
-    assert_int_equal(pki_read_certificate(ends.pki.ca_certificate.bytes, ends.pki.ca_certificate.len,
-                                          &ca, NULL),
-                     PROBER_OK);
+    assert_int_equal(
+        pki_read_certificate(ends.pki.ca_certificate.bytes, ends.pki.ca_certificate.len, &ca, NULL),
+        PROBER_OK);
     secure_link_trust(secure, given_joiner(ca.fingerprint));
     assert_echoes("join");
     assert_int_equal(secure_link_shown_ca(secure, &shown), PROBER_OK);

@@ -18,16 +18,14 @@ enum prober_error link_client_open(struct link_client **out, const char *address
     *out = calloc(1, sizeof(**out));
     fake_join_link.opened++;
     fake_join_link.address = address;
-    return *out ? channel_server_accept(fake_join_link.server, &(*out)->channel)
-                : PROBER_ERR_NOMEM;
+    return *out ? channel_server_accept(fake_join_link.server, &(*out)->channel) : PROBER_ERR_NOMEM;
 }
 
 static enum prober_error answer(struct channel *channel, const void *bytes, size_t len,
                                 struct strbuf *out)
 {
     struct wire_request request = {0};
-    struct wire_reply reply = {
-        .protocol = WIRE_PROTOCOL, .server_boot_id = {{1}}, .message = ""};
+    struct wire_reply reply = {.protocol = WIRE_PROTOCOL, .server_boot_id = {{1}}, .message = ""};
     struct strbuf body = STRBUF_INIT;
     const void *opened;
     size_t opened_len;
