@@ -23,6 +23,7 @@
 #define REGION_ROOM 120 /* bytes of a region as it is written */
 #define ADDRESS_ROOM 50
 #define SLACK 8
+#define UNFINISHED ".probermesh-result" /* what is being written; one at a time */
 #define SUFFIX_MAX 9999
 #define STAMP_SHAPE "dddd-dd-dd_dd-dd-dd" /* d: a digit */
 #define FILES_MAX 100000                  /* looked at when pruning */
@@ -145,28 +146,6 @@ static enum prober_error open_dir(struct task_files *files, struct prober_failur
     return files->fd < 0 ? fail(why, "open", files->dir, errno) : PROBER_OK;
 }
 
-/* Creates a file that was not there. name: with its suffix if one is needed. */
-static int create(struct task_files *files, struct strbuf *name)
-{
-    size_t len = name->len;
-    int fd = -1;
-
-    for (unsigned n = 1; n <= SUFFIX_MAX; n++) {
-        name->len = len;
-        if (n > 1)
-            strbuf_printf(name, ".%u", n);
-        if (!strbuf_ok(name)) {
-            errno = ENOMEM;
-            return -1;
-        }
-        fd = openat(files->fd, name->bytes, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    FILE_MODE);
-        if (fd >= 0 || errno != EEXIST)
-            break;
-    }
-    return fd;
-}
-
 static bool write_all(int fd, const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -182,28 +161,65 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
+/* Writes UNFINISHED: what a crash left of the one before goes. */
+static bool write_unfinished(const struct task_files *files, const struct strbuf *head,
+                             const struct task_files_result *result)
+{
+    bool good;
+    int fd, error;
+
+    unlinkat(files->fd, UNFINISHED, 0);
+    fd = openat(files->fd, UNFINISHED, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                FILE_MODE);
+    if (fd < 0)
+        return false;
+    good = write_all(fd, head->bytes, head->len) && write_all(fd, result->output, result->len);
+    error = errno;
+    if (close(fd) && good)
+        return false;
+    errno = error;
+    return good;
+}
+
+/* Gives it a name that no file has. */
+static bool publish(const struct task_files *files, struct strbuf *name)
+{
+    size_t len = name->len;
+
+    for (unsigned n = 1; n <= SUFFIX_MAX; n++) {
+        name->len = len;
+        if (n > 1)
+            strbuf_printf(name, ".%u", n);
+        if (!strbuf_ok(name)) {
+            errno = ENOMEM;
+            return false;
+        }
+        if (linkat(files->fd, UNFINISHED, files->fd, name->bytes, 0) == 0)
+            return true;
+        if (errno != EEXIST)
+            return false;
+    }
+    return false;
+}
+
+/* A file is there as a whole, or not at all. */
 static enum prober_error write_named(struct task_files *files, struct strbuf *name,
                                      const struct strbuf *head,
                                      const struct task_files_result *result,
                                      struct prober_failure *why)
 {
-    int fd = create(files, name), error;
+    bool good = write_unfinished(files, head, result) && publish(files, name);
+    int error = errno;
 
-    if (fd < 0 && errno == ENOENT) { /* the directory was removed: the next result makes it anew */
-        close(files->fd);
-        files->fd = -1;
-        errno = ENOENT;
-    }
-    if (fd < 0)
-        return fail(why, "write a result file in", files->dir, errno);
-    if (write_all(fd, head->bytes, head->len) && write_all(fd, result->output, result->len)) {
-        close(fd);
+    unlinkat(files->fd, UNFINISHED, 0);
+    if (good) {
         atomic_fetch_add(&files->bytes, head->len + result->len);
         return PROBER_OK;
     }
-    error = errno;
-    close(fd);
-    unlinkat(files->fd, name->bytes, 0);
+    if (error == ENOENT) { /* the directory was removed: the next result makes it anew */
+        close(files->fd);
+        files->fd = -1;
+    }
     return fail(why, "write a result file in", files->dir, error);
 }
 

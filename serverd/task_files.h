@@ -5,7 +5,8 @@
  *            a further one of the same name gets ".2", ".3", … Its content is
  *            "commond:\n<command> \n\noutput:\n<output>", to the byte. Bytes of a region that have no
  *            place in a file's name are written as %XX, long names are cut; nothing is written
- *            outside the directory, nothing there is overwritten or followed. The files are kept
+ *            outside the directory, nothing there is overwritten or followed, and a file is there whole
+ *            or not at all. The files are kept
  *            within a size and an age: only regular files of the server's own user with such a name
  *            are ever removed.
  * Threads    One thread at a time; task_files_counts from any.

@@ -8,6 +8,7 @@
 #include "common/array.h"
 #include "serverd/control.h"
 #include "test/unit/fakes/fake_log.h"
+#include "test/unit/fakes/fake_tasks.h"
 
 #define MS(n) ((uint64_t)(n)*CLOCK_NS_PER_MS)
 #define S(n) ((uint64_t)(n)*CLOCK_NS_PER_S)
@@ -98,6 +99,7 @@ static int make_world(void **state)
         return -1;
     config.board = world.board;
     config.revocations = world.revocations;
+    config.tasks = (struct tasks *)&world; /* the fake's */
     return control_create(&world.control, &config, &c, &at);
 }
 
@@ -653,6 +655,44 @@ static void secrets_go_over_trusted_links(void **state)
     session_put(trusted);
 }
 
+static void tasks_go_over_trusted_links_alone_and_with_the_plan(void **state)
+{
+    static const struct wire_task due = {.id = "t-1", .line = "ping a", .line_len = 6,
+                                         .deadline_ns = S(30)};
+    struct session *plain = given_agent(1, "a"), *trusted;
+    struct wire_reply reply;
+    uint64_t revision;
+
+    (void)state;
+    world.trusted = true;
+    trusted = given_agent(2, "b");
+    settle();
+    fake_tasks_due = &due;
+    fake_tasks_due_cancel = "t-0";
+    reply = sync_reply(trusted, 0);
+    assert_true(reply.as.sync.has_plan);
+    assert_int_equal(reply.as.sync.task_count, 1);
+    assert_string_equal(reply.as.sync.tasks[0].id, "t-1");
+    assert_memory_equal(reply.as.sync.tasks[0].line, "ping a", 6);
+    assert_int_equal(reply.as.sync.cancel_count, 1);
+    revision = reply.as.sync.plan_revision;
+    wire_reply_free(&reply);
+    reply = sync_reply(trusted, revision);
+    assert_false(reply.as.sync.has_plan);
+    assert_int_equal(reply.as.sync.plan_revision, revision);
+    assert_int_equal(reply.as.sync.task_count, 1);
+    wire_reply_free(&reply);
+    world.trusted = false;
+    reply = sync_reply(plain, 0);
+    assert_true(reply.as.sync.has_plan);
+    assert_int_equal(reply.as.sync.task_count + reply.as.sync.cancel_count, 0);
+    wire_reply_free(&reply);
+    fake_tasks_due = NULL;
+    fake_tasks_due_cancel = NULL;
+    session_put(plain);
+    session_put(trusted);
+}
+
 static void a_region_that_joined_takes_no_plain_agent_unless_it_migrates(void **state)
 {
     const struct control_stats *stats = control_stats(world.control);
@@ -731,6 +771,7 @@ int main(void)
         TEST(an_entry_that_is_withheld_is_told_of_once_and_when_it_changes),
         TEST(an_agent_that_moves_to_the_loopback_is_planned_anew),
         TEST(secrets_go_over_trusted_links),
+        TEST(tasks_go_over_trusted_links_alone_and_with_the_plan),
         TEST(a_region_that_joined_takes_no_plain_agent_unless_it_migrates),
         TEST(agents_keep_their_plan_when_the_next_is_too_large_to_send),
         TEST(a_thousand_agents_and_targets_are_planned_and_synced),

@@ -302,9 +302,26 @@ static void a_disk_that_is_full_leaves_no_half_file(void **state)
     assert_int_not_equal(write_one(files, "eu", large, NOW_NS), PROBER_OK);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_false(is_there("eu_192.0.2.1_" STAMP));
+    assert_false(is_there(".probermesh-result"));
     assert_int_equal(write_one(files, "eu", large, NOW_NS), PROBER_OK);
     assert_true(is_there("eu_192.0.2.1_" STAMP));
     free(large);
+    task_files_destroy(files);
+}
+
+static void what_a_crash_left_unfinished_is_in_nobodys_way(void **state)
+{
+    struct task_files *files = given_files(0, 0);
+    char *bytes;
+
+    (void)state;
+    assert_int_equal(write_one(files, "first", "", NOW_NS), PROBER_OK);
+    make_file(".probermesh-result", NOW_NS);
+    assert_int_equal(write_one(files, "eu", "x", NOW_NS), PROBER_OK);
+    assert_false(is_there(".probermesh-result"));
+    bytes = content("eu_192.0.2.1_" STAMP);
+    assert_string_equal(bytes, "commond:\nping -c 1 a \n\noutput:\nx");
+    free(bytes);
     task_files_destroy(files);
 }
 
@@ -338,6 +355,7 @@ int main(void)
         cmocka_unit_test(the_oldest_files_go_when_all_are_too_large),
         cmocka_unit_test(a_directory_that_cannot_be_made_is_told_and_tried_again),
         cmocka_unit_test(a_directory_that_was_removed_is_made_anew),
+        cmocka_unit_test(what_a_crash_left_unfinished_is_in_nobodys_way),
         cmocka_unit_test(a_disk_that_is_full_leaves_no_half_file),
     };
 

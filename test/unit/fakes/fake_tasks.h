@@ -22,6 +22,10 @@ extern struct fake_tasks_asked {
 extern enum prober_error fake_tasks_error; /* of tasks_create and tasks_cancel */
 extern atomic_int fake_tasks_await_error;  /* unless PROBER_OK */
 
+/* What agents have to be told: one id and line, to be run or cancelled. NULL: nothing. */
+extern const struct wire_task *fake_tasks_due;
+extern const char *fake_tasks_due_cancel;
+
 /* A task that is queued with both, and wrote nothing. */
 void fake_tasks_reset(void);
 void fake_tasks_set(size_t row, enum task_state state, int64_t value);
