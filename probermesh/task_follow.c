@@ -17,6 +17,7 @@
 #define PATH_ROOM 256
 #define ANSWER_NS (10 * CLOCK_NS_PER_S)  /* for what the server answers at once */
 #define NEWS_NS (20 * CLOCK_NS_PER_S)    /* that it may wait for news */
+#define NEWS_EVERY_MS 100 /* it is asked at most; news may come much faster */
 #define PAUSE_MS 1000                    /* before it is asked again, after no news or trouble */
 #define TROUBLE_NS (60 * CLOCK_NS_PER_S) /* after which it is given up */
 #define TOGETHER_NS (CLOCK_NS_PER_S * 7 / 10) /* results that come within it are shown together */
@@ -412,6 +413,8 @@ static int step(struct follow *f)
     }
     if (err || (knew && version == f->version && now_ns - asked_ns < CLOCK_NS_PER_S / 2))
         pause_for(f, PAUSE_MS);
+    else if (!all_ended(f) && now_ns - asked_ns < NEWS_EVERY_MS * CLOCK_NS_PER_MS)
+        pause_for(f, NEWS_EVERY_MS);
     return status;
 }
 

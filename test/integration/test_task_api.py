@@ -139,11 +139,20 @@ def test_waiting_and_cancelling(lab):
     agent.report_task(task, ENDED, (), task_end(3))
     shown = server.task(task, "?wait=10s")
     assert shown["ended"] and shown["agents"][0]["state"] == "cancelled"
-    # Who waits does not keep the server from stopping.
-    server.give()
-    waiting = lab.spawn("server", ["curl", "-s", f"http://localhost:{PORT}/-/task?wait=5m", "-d", BODY], "waiting")
-    following = lab.spawn("server", ["curl", "-sN", f"http://localhost:{PORT}/api/v1/tasks/"
-                                     f"{server.tasks()[0]['id']}/events"], "following")
-    wait_until(lambda: "event: state" in following.log() and len(server.tasks()) == 3, 10, "both wait")
+
+
+@pytest.mark.thread
+def test_who_follows_keeps_no_scrape_out_nor_the_server_from_stopping(lab):
+    server = TaskServer(lab, "-server.http.connections.max", "8", tokens=False)
+    server.agent("eu", "10.77.0.1")
+    url = f"http://localhost:{PORT}/api/v1/tasks/{server.give()[1]['task']}/events"
+    followers = [lab.spawn("server", ["curl", "-sN", url], f"follower-{n}") for n in range(7)]
+    wait_until(lambda: sum(f.alive() for f in followers) == 2 and
+               sum("event: state" in f.log() for f in followers) == 2, 20, "two to follow, and no more")
+    assert sum("too many clients follow" in f.log() for f in followers) == 5
+    for _ in range(20):
+        assert server.ask("/metrics")[0] == 200
+    status, said = server.give(query="?wait=5m")
+    assert status == 200 and not said["result"]["ended"], "who may not wait is answered at once"
     server.server.stop()
-    wait_until(lambda: not waiting.alive() and not following.alive(), 10, "both are let go")
+    wait_until(lambda: not any(f.alive() for f in followers), 10, "they are let go")
