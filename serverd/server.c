@@ -214,7 +214,7 @@ static enum prober_error start_trust(struct server *s, struct problems *problems
                   LOG_S("why", why.text));
         return PROBER_OK;
     }
-    if (!err && !store.works)
+    if (!err && !s->audit)
         log_error("without the store it is not known who has joined or was revoked: agents without "
                   "proof may take the place of those that joined, and revoked ones come back");
     return add_failure(problems, err, &why);

@@ -126,6 +126,7 @@ struct store {
     struct prober_id server_id;
     uint32_t next_number;     /* at the start */
     uint32_t reserved_number; /* owned by the thread */
+    bool is_full;             /* the disk was, at the start */
     struct queue *queue;
     pthread_t thread;
     bool started;
@@ -243,15 +244,22 @@ static enum prober_error set_identity(struct store *s, struct prober_failure *wh
         next = 1;
     s->next_number = (uint32_t)next;
     s->reserved_number = s->next_number + STORE_NUMBERS;
-    if (!write_meta(s, "next_number", NULL, s->reserved_number))
+    if (write_meta(s, "next_number", NULL, s->reserved_number))
+        return PROBER_OK;
+    if (sqlite3_errcode(s->db) != SQLITE_FULL)
         return fail_db(s, why, "write to");
+    /* Who joined and who was revoked can be read all the same. */
+    log_error("the disk is full: what the server learns is kept in memory until it has room",
+              LOG_S("dir", s->dir));
+    s->reserved_number = STORE_NUMBERS / 2; /* none: the first agent that is saved reserves */
+    s->is_full = true;
     return PROBER_OK;
 }
 
 static enum prober_error open_db(struct store *s, struct prober_failure *why)
 {
     char path[PATH_ROOM];
-    int fd;
+    int fd, keep_log = 1;
     enum prober_error err;
 
     snprintf(path, sizeof(path), "%s/" STORE_FILE, s->dir);
@@ -265,6 +273,11 @@ static enum prober_error open_db(struct store *s, struct prober_failure *why)
         return fail_db(s, why, "open");
     sqlite3_busy_timeout(s->db, BUSY_MS);
     if (!run(s, "PRAGMA journal_mode = WAL") || !run(s, "PRAGMA synchronous = NORMAL"))
+        return fail_db(s, why, "open");
+    /* The files that SQLite needs beside stay when we close, the log emptied: so the store can be
+     * read, and tells who was revoked, also when the disk has become full since. */
+    if (!run(s, "PRAGMA journal_size_limit = 4194304") ||
+        sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log))
         return fail_db(s, why, "open");
     if (!is_sound(s))
         return prober_fail(why, PROBER_ERR_IO,
@@ -347,7 +360,7 @@ enum prober_error store_open(struct store **out, const char *dir, struct prober_
     if (err)
         close_db(s);
     why->code = err;
-    atomic_init(&s->works, err == PROBER_OK);
+    atomic_init(&s->works, err == PROBER_OK && !s->is_full);
     *out = s;
     s = NULL;
     err = PROBER_OK;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 /* The tests look into the file behind the store's back. */
 #include <sqlite3.h>
 
+#include "common/array.h"
 #include "serverd/store.h"
 
 static char base[64], dir[128], db_path[160];
@@ -184,6 +186,62 @@ static void what_joined_survives_a_restart_and_who_it_was(void **state)
     assert_string_equal(text.bytes, "1 欧洲 欧洲;2 10.0.0.1 欧洲;");
     strbuf_free(&text);
     store_close(s);
+}
+
+static void on_a_full_disk_what_was_kept_is_still_known(void **state)
+{
+    static const char *const fill[] = {"a", "b"};
+    char mount_point[96], path[160];
+    struct store *s;
+    struct registry_agent a = given_agent(3, true);
+    struct strbuf text = STRBUF_INIT;
+    struct store_counts counts;
+    struct prober_failure why;
+    char block[4096] = {0};
+
+    (void)state;
+    snprintf(mount_point, sizeof(mount_point), "%s/full", base);
+    assert_int_equal(mkdir(mount_point, 0700), 0);
+    if (mount("tmpfs", mount_point, "tmpfs", 0, "size=1m")) {
+        rmdir(mount_point);
+        skip(); /* not root */
+    }
+    snprintf(dir, sizeof(dir), "%s/s", mount_point);
+    s = given_store();
+    store_save_agent(s, &a);
+    store_save_joined(s, &(struct joined_row){JOINED_REGION, "eu", "eu"});
+    store_close(s);
+    for (size_t i = 0; i < ARRAY_LEN(fill); i++) {
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/%s", mount_point, fill[i]);
+        fd = open(path, O_WRONLY | O_CREAT, 0600);
+        while (fd >= 0 && write(fd, block, sizeof(block)) == (ssize_t)sizeof(block))
+            ;
+        close(fd);
+    }
+    assert_int_equal(store_open(&s, dir, &why), PROBER_OK);
+    assert_int_equal(why.code, PROBER_OK);
+    store_counts(s, &counts);
+    assert_false(counts.works);
+    store_load_joined(s, note_joined, &text);
+    assert_string_equal(text.bytes, "1 eu eu;");
+    assert_int_equal(load(s).count, 1);
+    strbuf_free(&text);
+    /* With room again everything is as ever. */
+    snprintf(path, sizeof(path), "%s/a", mount_point);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(store_start(s), PROBER_OK);
+    a.number = 4;
+    a.id.bytes[15] = 4;
+    store_save_agent(s, &a);
+    store_close(s);
+    s = given_store();
+    assert_int_equal(load(s).count, 2);
+    assert_true(store_next_number(s) > 4 + STORE_NUMBERS / 2);
+    store_close(s);
+    assert_int_equal(umount(mount_point), 0);
+    assert_int_equal(rmdir(mount_point), 0);
 }
 
 static void no_number_is_given_twice_even_after_a_kill(void **state)
@@ -404,6 +462,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_base, remove_base)
     const struct CMUnitTest tests[] = {
         TEST(agents_survive_a_restart),
+        TEST(on_a_full_disk_what_was_kept_is_still_known),
         TEST(what_joined_survives_a_restart_and_who_it_was),
         TEST(no_number_is_given_twice_even_after_a_kill),
         TEST(nobody_else_may_read_the_files),
