@@ -42,7 +42,7 @@ struct task_desk {
     struct entry *entries;          /* guarded by lock; changed by the link thread, or with none */
     size_t count;                   /* of them */
     struct task_desk_counts totals; /* guarded by lock */
-    bool stopped;                   /* guarded by lock */
+    bool closing, stopped;          /* guarded by lock */
     /* owned by the link thread */
     struct entry *current; /* that was reported last */
     bool current_ended;    /* the report told its end */
@@ -254,6 +254,14 @@ static void end_entry(struct task_desk *d, struct entry *e, uint32_t state, cons
     signal_once(d, e);
 }
 
+/* Why a task was ended that nobody has called off. */
+static const char *text_of(const struct task_desk *d, const struct task_result *result)
+{
+    bool cancelled = result->outcome && result->outcome->end == TASK_END_CANCELLED;
+
+    return cancelled && d->closing && !result->text[0] ? "the agent was stopped" : result->text;
+}
+
 static void on_done(void *context, const struct task_result *result)
 {
     static const uint32_t states[] = {[TASK_RAN] = WIRE_TASK_ENDED,
@@ -273,7 +281,7 @@ static void on_done(void *context, const struct task_result *result)
         strbuf_puts(&notes, result->notes);
         if (result->outcome)
             take_outcome(d, e, result->outcome);
-        end_entry(d, e, states[result->fate], result->text,
+        end_entry(d, e, states[result->fate], text_of(d, result),
                   strbuf_ok(&notes) && notes.len ? notes.bytes : "");
     }
     pthread_mutex_unlock(&d->lock);
@@ -617,6 +625,9 @@ void task_desk_set_policy(struct task_desk *d, struct policy *policy)
 
 void task_desk_close(struct task_desk *d)
 {
+    pthread_mutex_lock(&d->lock);
+    d->closing = true;
+    pthread_mutex_unlock(&d->lock);
     task_worker_close(d->worker);
 }
 

@@ -102,7 +102,7 @@ def test_a_task_outlives_its_server_and_ends_with_its_agent(lab):
     began = time.monotonic()
     assert mesh.agents["ra-1"].stop() == 0
     assert time.monotonic() - began < 5
-    assert mesh.wait_for(long, "cancelled")["ended"]
+    assert mesh.wait_for(long, "cancelled")["text"] == "the agent was stopped"
     assert mesh.ledger("ra-1") == {short: "told", long: "told"}
 
 

@@ -22,7 +22,7 @@ static struct prober_failure why;
 
 /* What a server knows of a task. */
 static struct known {
-    char id[TASK_ID_MAX];
+    char id[TASK_ID_MAX], text[64];
     struct strbuf out;
     uint32_t state;
     struct wire_task_end end; /* without its texts */
@@ -127,6 +127,7 @@ static void take(const struct wire_task_report *report)
     k->state = report->state;
     k->ends += report->has_end;
     k->end = report->end;
+    snprintf(k->text, sizeof(k->text), "%s", report->has_end ? report->end.text : "");
     reply.stdout_have = k->out.len;
     task_desk_answer(desk, &reply, clock_monotonic_ns());
 }
@@ -187,6 +188,7 @@ static void what_writes_without_end_is_followed_until_it_is_cancelled(void **sta
     cancel("t0");
     follow("t0", WIRE_TASK_ENDED);
     assert_int_equal(known[0].end.end, TASK_END_CANCELLED);
+    assert_string_equal(known[0].text, "");
     assert_int_equal(known[0].end.stdout_length, known[0].out.len);
     assert_memory_equal(known[0].out.bytes, "y\ny\n", 4);
     assert_non_null(strstr(known[0].out.bytes, "bytes are left out here]\n"));
@@ -201,9 +203,10 @@ static void at_the_stop_what_runs_is_ended_and_told_of(void **state)
     task_desk_close(desk);
     task_desk_stop(desk);
     follow(NULL, 0);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(find((const char *[]){"t0", "t1", "t2", "t3"}[i])->end.end,
-                         TASK_END_CANCELLED);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(known[i].end.end, TASK_END_CANCELLED);
+        assert_string_equal(known[i].text, "the agent was stopped");
+    }
     assert_string_equal(known[4].id, "");
     closes();
     opens();
