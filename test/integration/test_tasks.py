@@ -111,7 +111,9 @@ def test_fifty_agents_tell_within_two_seconds_of_the_slowest(mesh):
     assert [a["state"] for a in told["agents"]] == ["done"] * count, told
     assert {(a["end"], a["exit_code"]) for a in told["agents"]} == {("exited", 0)}
     assert took < 2, f"{took:.2f} s after the slowest command"
-    print(f"all {count} results {took:.3f} s after the slowest command")
+    sent = max(a["sent_at"] - a["queued_at"] for a in told["agents"])
+    assert sent < 5, f"a task was delivered {sent:.2f} s after its order: no hint brought it"
+    print(f"delivered within {sent:.3f} s; all {count} results {took:.3f} s after the slowest command")
     files = wait_until(lambda: len(os.listdir(mesh.results)) == count and os.listdir(mesh.results), 10,
                        "a file for each result")
     assert all(f.startswith("r-a") and "_10.77.0.1_" in f for f in files)
