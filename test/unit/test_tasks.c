@@ -10,6 +10,8 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/file.h"
@@ -328,6 +330,64 @@ static void files_that_cannot_be_written_lose_no_result(void **state)
     given_free(g);
 }
 
+static void refused(struct given *g, const char *region, const char *expr, const char *line,
+                    enum prober_error code)
+{
+    const struct tasks_order o = {region, expr, line, 0, "token:me", "127.0.0.1"};
+    struct prober_failure why = {PROBER_OK, ""};
+    struct task_view view;
+
+    assert_int_equal(tasks_create(g->tasks, &o, &view, &why), code);
+    assert_int_equal(why.code, code);
+    assert_true(why.text[0] != '\0');
+}
+
+static void count_task(void *context, const struct task_view *view)
+{
+    assert_null(view->rows);
+    (*(size_t *)context)++;
+}
+
+static struct rlimit usual;
+
+static void fill_disk(void)
+{
+    const struct rlimit none = {1, usual.rlim_max};
+
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+}
+
+static void what_cannot_be_kept_is_not_acknowledged(void **state)
+{
+    struct given *g = given_tasks();
+    struct task_view view = order(g, "us-east", "="), after;
+    struct wire_task_chunk chunk = given_chunk(1, 0, "1 received");
+    struct wire_task_report end = given_end(view.id, WIRE_TASK_ENDED, 0, 10, 0);
+    struct prober_failure why;
+    size_t count = 0;
+
+    (void)state;
+    end.chunks = &chunk;
+    end.chunk_count = 1;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    fill_disk();
+    refused(g, "us-east", "=", "x", PROBER_ERR_IO);
+    assert_int_equal(tell(g, 2, &end).outcome, WIRE_TASK_AGAIN);
+    assert_int_equal(tasks_cancel(g->tasks, view.id, "me", &why), PROBER_ERR_IO);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &usual), 0);
+    assert_int_equal(tasks_view(g->tasks, view.id, &after), PROBER_OK);
+    assert_int_equal(after.counts[TASK_STATE_QUEUED], 1);
+    assert_int_equal(after.cancelled_real_ns, 0);
+    task_view_free(&after);
+    assert_int_equal(tell(g, 2, &end).outcome, WIRE_TASK_TAKEN);
+    expect_output(g, view.id, 2, "1 received");
+    assert_int_equal(tasks_list(g->tasks, NULL, 10, count_task, &count), PROBER_OK);
+    assert_int_equal(count, 1);
+    task_view_free(&view);
+    given_free(g);
+}
+
 static void a_cancelled_task_ends_at_once_where_it_was_not_delivered(void **state)
 {
     struct given *g = given_tasks();
@@ -352,24 +412,6 @@ static void a_cancelled_task_ends_at_once_where_it_was_not_delivered(void **stat
     task_view_free(&cancelled);
     task_view_free(&view);
     given_free(g);
-}
-
-static void refused(struct given *g, const char *region, const char *expr, const char *line,
-                    enum prober_error code)
-{
-    const struct tasks_order o = {region, expr, line, 0, "token:me", "127.0.0.1"};
-    struct prober_failure why = {PROBER_OK, ""};
-    struct task_view view;
-
-    assert_int_equal(tasks_create(g->tasks, &o, &view, &why), code);
-    assert_int_equal(why.code, code);
-    assert_true(why.text[0] != '\0');
-}
-
-static void count_task(void *context, const struct task_view *view)
-{
-    assert_null(view->rows);
-    (*(size_t *)context)++;
 }
 
 static void an_order_that_makes_no_sense_changes_nothing(void **state)
@@ -533,6 +575,7 @@ int main(void)
         cmocka_unit_test(what_was_acknowledged_outlives_the_server),
         cmocka_unit_test(a_result_is_filed),
         cmocka_unit_test(files_that_cannot_be_written_lose_no_result),
+        cmocka_unit_test(what_cannot_be_kept_is_not_acknowledged),
         cmocka_unit_test(a_cancelled_task_ends_at_once_where_it_was_not_delivered),
         cmocka_unit_test(an_order_that_makes_no_sense_changes_nothing),
         cmocka_unit_test(tasks_are_listed_newest_first),
