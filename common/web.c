@@ -292,6 +292,17 @@ static void find_route(struct web_exchange *x)
 
 /* ---- receiving ---- */
 
+/* Of a body that is long in two ways, whoever forwards it may see another end than we (RFC 9112
+ * section 6.3). */
+static bool says_its_length_once(const struct web_exchange *x)
+{
+    int times = 0;
+
+    for (int i = 0; i < x->info->num_headers; i++)
+        times += strcasecmp(x->info->http_headers[i].name, "Content-Length") == 0;
+    return times <= 1;
+}
+
 /* Reads the body, so that a handler never waits for the client. False after a refusal. */
 static bool read_body(struct web_exchange *x)
 {
@@ -300,6 +311,10 @@ static bool read_body(struct web_exchange *x)
 
     if (web_header(x, "Transfer-Encoding")) {
         refuse(x, WEB_REFUSED_BODY, 411, "the body needs a Content-Length\n");
+        return false;
+    }
+    if (!says_its_length_once(x)) {
+        refuse(x, WEB_REFUSED_BODY, 400, "Content-Length stands there more than once\n");
         return false;
     }
     if (web_header(x, "Expect")) {

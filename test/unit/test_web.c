@@ -502,6 +502,8 @@ static void a_body_over_the_bound_is_413_without_being_read(void **state)
     assert_status(413);
     ask("POST /body", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_status(411);
+    ask("POST /body", "Content-Length: 2\r\ncontent-length: 3\r\n\r\nabc");
+    assert_status(400);
 }
 
 static void a_body_that_does_not_come_is_408(void **state)
