@@ -101,7 +101,7 @@ const struct option agentd_options[] = {
     {"agent.pki.certificate", OPTION_STRING, AT(pki_certificate), "", LINK, "file",
      "The agent's certificate, PEM.", 0, 0, NULL, 0},
     {"agent.pki.key", OPTION_STRING, AT(pki_key), "", LINK, "file",
-     "Its private key, PEM, that nobody else can read.", 0, 0, NULL, 0},
+     "Its private key, PEM: let the agent's user alone read it.", 0, 0, NULL, 0},
     {"agent.plain", OPTION_BOOL, AT(plain), NULL, LINK, NULL,
      "Call the server unencrypted even with a certificate. Anybody on the way can read and change "
      "what is sent.",
