@@ -142,7 +142,8 @@ class AttackedServer(adminlib.AdminServer):
         """What is done meanwhile leaves nothing behind: no row, file, process or connection, and keeps
         nobody out."""
         self.hang_up()
-        wait_until(lambda: len(self.rows()["agents"]) == len(self.known()) and
+        wait_until(lambda: meshlib.total(self.metrics(), "prober_server_store_queue_depth") == 0 and
+                   len(self.rows()["agents"]) == len(self.known()) and
                    None not in json.loads(self.targets()[1]).values(), 10, "all to know who is there")
         before, descriptors = self.snapshot(), self.settled()
         yield

@@ -123,6 +123,7 @@ def test_no_call_after_hello_is_taken_in_another_name(lab):
     server = AttackedServer(lab)
     own = server.authority.agent("elsewhere")
     assert server.agent(own).hello() == (0, "")
+    wait_until(lambda: len(server.known()) == 2, 10, "both to be known")
     window = message(_1=1, _2=1, _3=SECOND_NS, _4=1)
     with server.untouched():
         for call in ({"_11": message(_1=0)}, {"_12": window}, {"_14": message(_1=b"x")},
