@@ -52,7 +52,7 @@ static bool is_wanted(int fd, const struct wanted *wanted)
 }
 
 /* True when it was wanted. A copy of the descriptor keeps its number from being another connection's
- * meanwhile. */
+ * meanwhile. Writing goes on: a write that failed would have nng close the pipe while it reads. */
 static bool shut(int fd, const struct wanted *wanted)
 {
     int copy;
@@ -65,7 +65,7 @@ static bool shut(int fd, const struct wanted *wanted)
         return false;
     is_it = is_wanted(copy, wanted);
     if (is_it)
-        shutdown(copy, SHUT_RDWR);
+        shutdown(copy, SHUT_RD);
     close(copy);
     return is_it;
 }

@@ -97,6 +97,12 @@ class AttackedServer(adminlib.AdminServer):
         return TrustedAgent(self.connect(host), credentials, self.lab.hosts[host].ipv4,
                             context=self.context(credentials), **options)
 
+    def greeted(self, agent):
+        """The agent when it has said hello, and all know of it."""
+        assert agent.hello() == (0, "")
+        wait_until(lambda: agent.agent.hex() in {i for i, _, _ in self.known()}, 10, "the agent is known")
+        return agent
+
     def command(self, *words):
         """A command of an operator on the server's host."""
         return self.lab.run("server", [self.lab.path("bin/serverd"), *words, "-server.state.dir",
@@ -142,8 +148,7 @@ class AttackedServer(adminlib.AdminServer):
         """What is done meanwhile leaves nothing behind: no row, file, process or connection, and keeps
         nobody out."""
         self.hang_up()
-        wait_until(lambda: meshlib.total(self.metrics(), "prober_server_store_queue_depth") == 0 and
-                   len(self.rows()["agents"]) == len(self.known()) and
+        wait_until(lambda: len(self.rows()["agents"]) == len(self.known()) and
                    None not in json.loads(self.targets()[1]).values(), 10, "all to know who is there")
         before, descriptors = self.snapshot(), self.settled()
         yield

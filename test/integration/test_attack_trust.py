@@ -84,7 +84,7 @@ def test_no_certificate_but_an_agents_of_this_authority_is_taken(lab):
 def test_a_certificate_that_expires_ends_its_session_and_its_tickets(lab):
     server = AttackedServer(lab)
     short = server.authority.agent("elsewhere", days=(-1, 3 * SECOND))
-    assert server.agent(short).hello() == (0, "")
+    server.greeted(server.agent(short))
     with server.untouched():
         agent = server.agent(short)
         session = agent.session
@@ -122,8 +122,7 @@ def test_an_agent_speaks_for_nobody_but_itself(lab):
 def test_no_call_after_hello_is_taken_in_another_name(lab):
     server = AttackedServer(lab)
     own = server.authority.agent("elsewhere")
-    assert server.agent(own).hello() == (0, "")
-    wait_until(lambda: len(server.known()) == 2, 10, "both to be known")
+    server.greeted(server.agent(own))
     window = message(_1=1, _2=1, _3=SECOND_NS, _4=1)
     with server.untouched():
         for call in ({"_11": message(_1=0)}, {"_12": window}, {"_14": message(_1=b"x")},
@@ -143,7 +142,7 @@ def test_recorded_frames_are_worth_nothing_elsewhere_nor_twice(lab):
     own = server.authority.agent("elsewhere")
     with recorded() as full:
         agent = server.agent(own)
-        assert agent.hello() == (0, "")
+        server.greeted(agent)
         session = agent.session
     with recorded() as resumed:
         agent = server.agent(own, session=session)
@@ -261,7 +260,7 @@ def test_a_broken_session_is_ended_and_nothing_of_it_taken(lab):
     server = AttackedServer(lab)
     own = server.authority.agent("elsewhere")
     first = server.agent(own)
-    assert first.hello() == (0, "")
+    server.greeted(first)
     body = message(_1=1, _2=own.agent, _3=first.boot, _11=message(_1=0))
 
     def data(records):
