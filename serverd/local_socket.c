@@ -54,6 +54,7 @@ static enum prober_error fail_exchange(int fault, struct prober_failure *why)
                        strerror(fault));
 }
 
+/* A server that has read enough may answer, and hang up, before it has the whole line. */
 static enum prober_error send_line(int sock, const char *line, size_t len,
                                    struct prober_failure *why)
 {
@@ -62,6 +63,8 @@ static enum prober_error send_line(int sock, const char *line, size_t len,
 
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+            break;
         if (n < 0)
             return fail_exchange(errno, why);
         line += n;
